@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a model bundle on disk: a directory or a zip, read within limits, written whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+from fpg_pose_ros.bundle_schema import MANIFEST
+from fpg_pose_ros.errors import BundleError
+
+MAX_BYTES: Final = 64 * 2**20
+_MAX_MANIFEST_BYTES: Final = 4 * 2**20
+_MAX_FILES: Final = 256
+_COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+T = TypeVar("T")
+
+
+def read_contents(place: Path) -> dict[str, bytes]:
+    """Reads all files of a bundle, by name; bundle.json is among them.
+
+    Raises:
+        BundleError: missing, damaged, larger than the limits, or not just plain files.
+    """
+    if place.is_dir():
+        return _read_directory(place)
+    if place.is_file():
+        return _read_zip(place)
+    raise BundleError(f"{place}: there is no such bundle; give its directory or .zip file")
+
+
+def write_contents(place: Path, contents: Mapping[str, bytes], read_back: Callable[[Path], T]) -> T:
+    """Writes a bundle whole or not at all; a path that ends in .zip makes a zip.
+
+    Args:
+        place: where to; what is there is replaced.
+        contents: of the files, by name.
+        read_back: reads and checks what has been written, before it takes its place.
+
+    Returns:
+        What `read_back` returned.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as scratch:
+        new, old = Path(scratch, "new"), Path(scratch, "old")
+        if place.suffix == ".zip":
+            _write_zip(new, contents)
+        else:
+            _write_directory(new, contents)
+        result = read_back(new)
+        if place.is_dir():  # a directory cannot be renamed onto another
+            os.rename(place, old)
+        os.replace(new, place)
+        shutil.rmtree(old, ignore_errors=True)
+    return result
+
+
+def _read_directory(place: Path) -> dict[str, bytes]:
+    sizes = {}
+    for entry in os.scandir(place):
+        status = entry.stat(follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise BundleError(f"{place}: {entry.name} is not a plain file; remove it")
+        sizes[entry.name] = status.st_size
+    _check_sizes(place, sizes)
+    contents = {}
+    for name, size in sizes.items():
+        with open(place / name, "rb") as file:
+            contents[name] = file.read(size + 1)
+    return contents
+
+
+def _read_zip(place: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(place) as archive:
+            entries = archive.infolist()
+            sizes = {entry.filename: entry.file_size for entry in entries}
+            if len(sizes) != len(entries):
+                raise BundleError(f"{place}: a file name occurs twice; fetch the bundle again")
+            if any(entry.compress_type not in _COMPRESSIONS for entry in entries):
+                raise BundleError(f"{place}: its compression is not known; zip it with deflate")
+            _check_sizes(place, sizes)
+            # `read` stops at the size an entry claims, and then compares the checksum.
+            return {entry.filename: archive.read(entry) for entry in entries}
+    except RuntimeError as error:
+        raise BundleError(f"{place}: {error}; zip it without a password") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        raise BundleError(f"{place} is damaged ({error}); fetch the bundle again") from None
+
+
+def _check_sizes(place: Path, sizes: Mapping[str, int]) -> None:
+    if len(sizes) > _MAX_FILES:
+        raise BundleError(f"{place} holds more than {_MAX_FILES} files; this is no bundle")
+    if sum(sizes.values()) > MAX_BYTES:
+        raise BundleError(f"{place} is larger than {MAX_BYTES / 2**20:.0f} MiB, which is refused")
+    for name in sizes:
+        if "/" in name or "\\" in name or name in (".", ".."):
+            raise BundleError(f"{place}: {name!r} is not a plain file name; this is no bundle")
+    if MANIFEST not in sizes:
+        raise BundleError(f"{place}: {MANIFEST} is missing; this is no bundle")
+    if sizes[MANIFEST] > _MAX_MANIFEST_BYTES:
+        raise BundleError(f"{place}: {MANIFEST} is larger than {_MAX_MANIFEST_BYTES // 2**20} MiB")
+
+
+def _write_directory(place: Path, contents: Mapping[str, bytes]) -> None:
+    place.mkdir()
+    for name, content in contents.items():
+        with open(place / name, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _write_zip(place: Path, contents: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(place, "w") as archive:
+        for name, content in contents.items():
+            # A fixed date: the same bundle makes the same zip.
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)

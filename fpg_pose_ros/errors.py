@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The errors a user can meet: each message names the thing at fault and the remedy.
+
+Only errors raised in more than one room live here; the others stand beside the code that raises
+them.
+"""
+
+from __future__ import annotations
+
+
+class FpgPoseError(Exception):
+    """Base of every error that is the input's fault, not the program's.
+
+    Commands print it as one line and exit with status 2; the node logs it.
+    """
+
+
+class CameraError(FpgPoseError):
+    """A camera calibration that cannot be used; the message names the field."""
+
+
+class MeshError(FpgPoseError):
+    """A mesh, or an object built on one, that cannot be used."""
+
+
+class DatasetError(FpgPoseError):
+    """A file or folder of images, poses or recordings that cannot be read."""
+
+
+class BundleError(FpgPoseError):
+    """A model bundle that is refused; nothing of it has reached a runtime."""

@@ -1,0 +1,440 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from onnx import TensorProto, helper
+
+from fpg_pose_ros import bundle_files
+from fpg_pose_ros.bundle import MANIFEST, MESHES, pack_meshes, read_bundle, write_bundle
+from fpg_pose_ros.errors import BundleError
+
+
+@pytest.fixture
+def parts(cube_parts):
+    return copy.deepcopy(cube_parts[0]), dict(cube_parts[1])
+
+
+@pytest.fixture
+def place(parts, tmp_path):
+    write_bundle(tmp_path / "cube", *parts)
+    return tmp_path / "cube"
+
+
+@pytest.fixture
+def zipped(parts, tmp_path):
+    write_bundle(tmp_path / "cube.zip", *parts)
+    return tmp_path / "cube.zip"
+
+
+def change_manifest(place: Path, change) -> None:
+    document = json.loads((place / MANIFEST).read_text())
+    change(document)
+    (place / MANIFEST).write_text(json.dumps(document))
+
+
+def replace_file(place: Path, name: str, content: bytes) -> None:
+    """Replaces a file as one who knows the format would: hash and size agree."""
+    (place / name).write_bytes(content)
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    change_manifest(place, lambda document: document["files"].update({name: entry}))
+
+
+def rezip(source: Path, target: Path, **changes: bytes | None) -> Path:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        for name, content in changes.items():
+            new.writestr(name, content)
+    return target
+
+
+@pytest.mark.parametrize("name", ["cube", "cube.zip"])
+def test_what_is_written_is_read_back(parts, tmp_path, name):
+    written = write_bundle(tmp_path / "new" / name, *parts)
+    read = read_bundle(tmp_path / "new" / name)
+    manifest_bytes = (
+        (tmp_path / "new" / name / MANIFEST).read_bytes()
+        if name == "cube"
+        else zipfile.ZipFile(tmp_path / "new" / name).read(MANIFEST)
+    )
+    assert read.hash == written.hash == hashlib.sha256(manifest_bytes).hexdigest()
+    assert read.files == parts[1]
+    assert read.name == "cube by hand"
+    assert [item.model.name for item in read.objects] == ["cube"]
+    assert read.objects[0].network.input_size == (128, 128)
+    assert read.objects[0].network.extra["stride"] == 4
+    assert read.locator.kind == "locator"
+    assert read.manifest["training"]["command"] == "none: built by hand"
+    assert os.listdir(tmp_path / "new") == [name]
+
+
+def test_a_directory_and_its_zip_have_the_same_hash(place, zipped):
+    assert read_bundle(place).hash == read_bundle(zipped).hash
+
+
+def test_the_same_bundle_makes_the_same_zip(parts, zipped, tmp_path):
+    write_bundle(tmp_path / "again.zip", *parts)
+    assert (tmp_path / "again.zip").read_bytes() == zipped.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["pose.onnx", "locator.onnx", MESHES, "weights.safetensors"])
+def test_a_truncated_bundle_is_refused_naming_the_file(place, name):
+    content = (place / name).read_bytes()
+    (place / name).write_bytes(content[:-7])
+    with pytest.raises(BundleError, match=f"{name}.*truncated"):
+        read_bundle(place)
+
+
+@pytest.mark.parametrize("name", ["pose.onnx", "locator.onnx", MESHES, "weights.safetensors"])
+def test_an_altered_file_is_refused_naming_it(place, name):
+    content = bytearray((place / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (place / name).write_bytes(bytes(content))
+    with pytest.raises(BundleError, match=f"{name}.*altered"):
+        read_bundle(place)
+
+
+def test_a_zip_cut_off_anywhere_is_refused(zipped):
+    content = zipped.read_bytes()
+    for keep in np.linspace(0, len(content) - 1, 15).astype(int):
+        zipped.write_bytes(content[:keep])
+        with pytest.raises(BundleError, match=r"cube\.zip"):
+            read_bundle(zipped)
+
+
+def test_a_zip_with_any_one_byte_changed_is_refused_or_unharmed(zipped):
+    content = zipped.read_bytes()
+    before = read_bundle(zipped)
+    rng = np.random.default_rng(0)
+    for at in rng.integers(0, len(content), 60):
+        changed = bytearray(content)
+        changed[at] ^= 1 << int(rng.integers(8))
+        zipped.write_bytes(bytes(changed))
+        try:
+            after = read_bundle(zipped)
+        except BundleError:
+            continue
+        assert (after.hash, after.files) == (before.hash, before.files)  # a date, a comment
+
+
+def test_a_manifest_with_any_one_byte_changed_gives_a_bundle_error_or_another_hash(place):
+    content = (place / MANIFEST).read_bytes()
+    before = read_bundle(place).hash
+    rng = np.random.default_rng(1)
+    for at in rng.integers(0, len(content), 120):
+        changed = bytearray(content)
+        changed[at] = int(rng.integers(256))
+        (place / MANIFEST).write_bytes(bytes(changed))
+        try:
+            after = read_bundle(place).hash
+        except BundleError:
+            continue
+        assert after != before or bytes(changed) == content
+
+
+def test_a_bundle_of_a_newer_format_says_to_update(place):
+    change_manifest(place, lambda document: document.update(format_version=2))
+    with pytest.raises(BundleError, match=r"format_version is 2.*update"):
+        read_bundle(place)
+
+
+def test_a_missing_file_is_named(place):
+    (place / "weights.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"weights\.safetensors is missing"):
+        read_bundle(place)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "evil.pkl", "extra.onnx"])
+def test_a_file_too_many_is_refused(place, name):
+    (place / name).write_bytes(b"x")
+    with pytest.raises(BundleError, match=f"{name} is not in the manifest"):
+        read_bundle(place)
+
+
+def test_a_file_listed_but_used_by_nothing_is_refused(place):
+    replace_file(place, "spare.onnx", (place / "pose.onnx").read_bytes())
+    with pytest.raises(BundleError, match=r"spare\.onnx"):
+        read_bundle(place)
+
+
+@pytest.mark.parametrize("name", ["../evil.onnx", "/etc/evil.onnx", "sub/evil.onnx", "a\\b.onnx"])
+def test_a_zip_that_reaches_out_of_its_folder_is_refused(zipped, tmp_path, name):
+    bad = rezip(zipped, tmp_path / "bad.zip", **{name: b"x"})
+    with pytest.raises(BundleError, match="plain file name"):
+        read_bundle(bad)
+
+
+def test_links_and_folders_in_a_bundle_are_refused(place, tmp_path):
+    (place / "pose.onnx").rename(tmp_path / "elsewhere.onnx")
+    (place / "pose.onnx").symlink_to(tmp_path / "elsewhere.onnx")
+    with pytest.raises(BundleError, match=r"pose\.onnx is not a plain file"):
+        read_bundle(place)
+    (place / "pose.onnx").unlink()
+    (place / "pose.onnx").mkdir()
+    with pytest.raises(BundleError, match=r"pose\.onnx is not a plain file"):
+        read_bundle(place)
+
+
+def test_a_bundle_larger_than_the_limit_is_refused_before_it_is_read(place, zipped, monkeypatch):
+    monkeypatch.setattr(bundle_files, "MAX_BYTES", 1000)
+    for path in (place, zipped):
+        with pytest.raises(BundleError, match="larger than"):
+            read_bundle(path)
+
+
+def test_a_zip_bomb_is_refused_by_what_it_claims(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MANIFEST, b"{}")
+        archive.writestr("pose.onnx", bytes(80 * 2**20))
+    assert (tmp_path / "bomb.zip").stat().st_size < 10**6
+    with pytest.raises(BundleError, match="larger than 64 MiB"):
+        read_bundle(tmp_path / "bomb.zip")
+
+
+def test_a_zip_bomb_that_claims_to_be_small_is_refused(zipped):
+    with zipfile.ZipFile(zipped.with_name("lie.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MANIFEST, b"{}")
+        archive.writestr("pose.onnx", bytes(80 * 2**20))
+    content = zipped.with_name("lie.zip").read_bytes()
+    true_size, small = (80 * 2**20).to_bytes(4, "little"), (500).to_bytes(4, "little")
+    assert content.count(true_size) == 2  # in the file's own header and in the directory
+    zipped.write_bytes(content.replace(true_size, small))
+    with pytest.raises(BundleError):
+        read_bundle(zipped)
+
+
+def test_a_zip_that_names_a_file_twice_is_refused(zipped, tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate"):
+        bad = rezip(zipped, tmp_path / "bad.zip", **{"pose.onnx": b"other"})
+    with pytest.raises(BundleError, match="twice"):
+        read_bundle(bad)
+
+
+def test_too_many_files_are_refused(zipped, tmp_path):
+    many = {f"f{i}.onnx": b"x" for i in range(300)}
+    with pytest.raises(BundleError, match="files"):
+        read_bundle(rezip(zipped, tmp_path / "many.zip", **many))
+
+
+def set_in(*path, value):
+    def change(document):
+        for key in path[:-1]:
+            document = document[key]
+        document[path[-1]] = value
+
+    return change
+
+
+NETWORK = ("objects", 0, "network")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_in("name", value=7), "name"),
+        (set_in("name", value="a\nb"), "name"),
+        (set_in("format_version", value="1"), "format_version"),
+        (set_in("format_version", value=True), "format_version"),
+        (set_in("objects", value=[]), "objects"),
+        (set_in("objects", value=[3]), r"objects\[0\]"),
+        (set_in("objects", 0, "model", value=[]), r"objects\[0\].model"),
+        (set_in("objects", 0, "model", "diameter", value=1e4), "diameter"),
+        (set_in("objects", 0, "model", "keypoints", value=[[0, 0]]), "keypoints"),
+        (set_in("objects", 0, "model", "keypoints", value="many"), "cube"),
+        (set_in("objects", 0, "model", "parts", value={"head": [99]}), "head"),
+        (set_in("objects", 0, "model", "parts", value=[1]), "cube"),
+        (set_in("objects", 0, "model", "symmetries", value={"discrete": [[1]]}), "discrete"),
+        (set_in("objects", 0, "model", "name", value="ghost"), "no mesh of 'ghost'"),
+        (set_in(*NETWORK, "kind", value="direct"), "kind"),
+        (set_in(*NETWORK, "kind", value=["heatmap"]), "kind"),
+        (set_in(*NETWORK, "kind", value="locator"), "kind"),
+        (set_in(*NETWORK, "file", value="../pose.onnx"), "file"),
+        (set_in(*NETWORK, "file", value="pose.pkl"), "file"),
+        (set_in(*NETWORK, "file", value="other.onnx"), "other.onnx"),
+        (set_in(*NETWORK, "input_size", value=[128]), "input_size"),
+        (set_in(*NETWORK, "input_size", value=[128, 10**6]), "input_size"),
+        (set_in(*NETWORK, "input_size", value=[128, 64]), "pose.onnx takes"),
+        (set_in(*NETWORK, "macs", value=-1), "macs"),
+        (set_in(*NETWORK, "params", value=1.5), "params"),
+        (set_in(*NETWORK, "std", value=[1, 0, 1]), "std"),
+        (set_in(*NETWORK, "mean", value=[1, 2]), "mean"),
+        (set_in(*NETWORK, "mean", value=[10**400, 2, 3]), "mean"),
+        (set_in(*NETWORK, "extra", value={"crop_margin": 1.2}), "stride"),
+        (set_in(*NETWORK, "extra", "stride", value=0), "stride"),
+        (set_in(*NETWORK, "extra", "stride", value=2), "pose.onnx gives"),
+        (set_in(*NETWORK, "extra", "sigma_px", value="wide"), "sigma_px"),
+        (set_in("locator", value=None), "locator"),
+        (set_in("locator", "kind", value="heatmap"), "crop_margin"),
+        (set_in("files", value=[]), "files"),
+        (set_in("files", "pose.onnx", value={}), "sha256"),
+        (set_in("files", "pose.onnx", "sha256", value="00"), "sha256"),
+        (set_in("files", "pose.onnx", "bytes", value=0), "bytes"),
+        (set_in("files", "../../evil.onnx", value={"sha256": "0" * 64, "bytes": 1}), "evil"),
+        (set_in("training", value="long"), "training"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_naming_it(place, change, message):
+    change_manifest(place, change)
+    with pytest.raises(BundleError, match=message):
+        read_bundle(place)
+
+
+def leaves(value, path=()):
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        yield (*path, key)
+        if isinstance(item, dict | list):
+            yield from leaves(item, (*path, key))
+
+
+def test_no_value_anywhere_in_a_manifest_gives_another_error_than_a_bundle_error(place):
+    document = json.loads((place / MANIFEST).read_text())
+    strange = [None, True, -1, 10**400, 1e308, "", "../x", [], {}, [[]], {"": []}]
+    refused = accepted = 0
+    for path in leaves(document):
+        if "keypoints" in path and path[-2:] != (7, 2):
+            continue  # one of them is like the others
+        for value in strange:
+            changed = copy.deepcopy(document)
+            set_in(*path, value=value)(changed)
+            (place / MANIFEST).write_text(json.dumps(changed))
+            try:
+                read_bundle(place)
+                accepted += 1
+            except BundleError:
+                refused += 1
+    assert refused > 300
+    assert accepted > 0  # of what is only handed on: creation date, metrics
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format_version": NaN}',
+        '{"name": "a", "name": "b"}',
+        "[" * 200_000,
+        "\xff",
+        '{"format_version": ' + "9" * 5000 + "}",
+    ],
+)
+def test_a_manifest_that_is_no_json_object_is_refused(place, text):
+    (place / MANIFEST).write_bytes(text.encode("latin-1"))
+    with pytest.raises(BundleError, match=r"bundle\.json"):
+        read_bundle(place)
+
+
+def test_two_objects_of_one_name_are_refused(place):
+    change_manifest(place, lambda d: d["objects"].append(copy.deepcopy(d["objects"][0])))
+    with pytest.raises(BundleError, match="different"):
+        read_bundle(place)
+
+
+def test_a_mesh_file_that_is_none_is_refused(place):
+    replace_file(place, MESHES, b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ")
+    with pytest.raises(BundleError, match=r"no mesh of 'cube'"):
+        read_bundle(place)
+    replace_file(place, MESHES, b"not safetensors at all")
+    with pytest.raises(BundleError, match=MESHES):
+        read_bundle(place)
+
+
+def test_a_broken_mesh_is_refused(place, cube_bundle):
+    tensors = safetensors.numpy.load(pack_meshes([cube_bundle.objects[0].model]))
+    tensors["cube/faces"] = tensors["cube/faces"] + 100
+    replace_file(place, MESHES, safetensors.numpy.save(tensors))
+    with pytest.raises(BundleError, match="faces"):
+        read_bundle(place)
+
+
+def network(inputs, outputs) -> bytes:
+    def info(name, shape, kind=TensorProto.FLOAT):
+        return helper.make_tensor_value_info(name, kind, shape)
+
+    constants = [
+        helper.make_tensor(name, TensorProto.FLOAT, shape, np.zeros(shape).ravel())
+        for name, shape in outputs.items()
+    ]
+    nodes = [helper.make_node("Constant", [], [c.name], value=c) for c in constants]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [info(name, shape) for name, shape in inputs.items()],
+        [info(name, shape) for name, shape in outputs.items()],
+    )
+    return helper.make_model(graph).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [
+        ({"x": (1, 3, 64, 64)}, {"y": (1, 8, 32, 32)}, "takes"),
+        ({"x": ("batch", 3, 128, 128)}, {"y": (1, 8, 32, 32)}, "takes"),
+        ({"x": (1, 3, 128, 128), "z": (1,)}, {"y": (1, 8, 32, 32)}, "takes"),
+        ({"x": (1, 3, 128, 128)}, {"y": (1, 9, 32, 32)}, "gives"),
+        ({"x": (1, 3, 128, 128)}, {"y": (1, 8, 32, 32), "z": (1, 8, 32, 32)}, "gives"),
+    ],
+)
+def test_a_network_of_other_shapes_than_described_is_refused(place, inputs, outputs, message):
+    replace_file(place, "pose.onnx", network(inputs, outputs))
+    with pytest.raises(BundleError, match=rf"pose\.onnx {message}"):
+        read_bundle(place)
+
+
+def test_a_file_that_is_no_network_is_refused(place):
+    replace_file(place, "pose.onnx", b"\x80\x04\x95 a pickle, say")
+    with pytest.raises(BundleError, match=r"pose\.onnx cannot be used"):
+        read_bundle(place)
+
+
+def test_there_is_no_such_bundle(tmp_path):
+    with pytest.raises(BundleError, match="no such bundle"):
+        read_bundle(tmp_path / "nowhere")
+    with pytest.raises(BundleError, match=r"bundle\.json is missing"):
+        read_bundle(tmp_path)
+
+
+def test_a_bundle_that_could_not_be_read_is_not_written(parts, place):
+    manifest, files = parts
+    before = read_bundle(place).hash
+    manifest["name"] = "new"
+    for broken in ({**files, "pose.onnx": b"no"}, {**files, "more.onnx": files["pose.onnx"]}):
+        with pytest.raises(BundleError):
+            write_bundle(place, manifest, broken)
+    manifest["metrics"] = {"add01": float("nan")}
+    with pytest.raises(BundleError, match="JSON"):
+        write_bundle(place, manifest, files)
+    assert read_bundle(place).hash == before
+    assert os.listdir(place.parent) == [place.name]
+
+
+@pytest.mark.parametrize("name", ["cube", "cube.zip"])
+def test_a_bundle_takes_the_place_of_the_one_before(parts, tmp_path, name):
+    manifest, files = parts
+    first = write_bundle(tmp_path / name, manifest, files)
+    manifest["name"] = "second"
+    second = write_bundle(tmp_path / name, manifest, files)
+    assert read_bundle(tmp_path / name).hash == second.hash != first.hash
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_bundle_is_readable_by_others_like_any_file(place):
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in [place, *place.iterdir()]:
+        wanted = (0o777 if path.is_dir() else 0o666) & ~umask
+        assert stat.S_IMODE(path.stat().st_mode) == wanted
+    shutil.rmtree(place)
