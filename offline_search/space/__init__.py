@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be built: architectures, their operators, their cost and their torch networks."""
+
+from __future__ import annotations
+
+from offline_search.space.architecture import Architecture, ArchitectureError, Head, Stage
+from offline_search.space.cost import Cost, cost
+
+__all__ = ["Architecture", "ArchitectureError", "Cost", "Head", "Stage", "cost"]

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One point of the search space, as a plain immutable value.
+
+A network is a stem (stride 2), stages of layers, and a head. A layer holds one or several
+operators; its output is the mean of theirs (FPG-NAS, arXiv 2508.03618, keeps several a layer).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any, Literal, get_args
+
+from fpg_pose_ros.errors import FpgPoseError
+
+HeadKind = Literal["heatmap", "simcc", "locator"]
+STEM_STRIDE = 2
+
+
+class ArchitectureError(FpgPoseError):
+    """The architecture cannot be built; the message names the part."""
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ArchitectureError(f"architecture: {message}")
+
+
+def _positive(value: Any, name: str) -> None:
+    _require(
+        isinstance(value, int) and not isinstance(value, bool) and value > 0,
+        f"{name} must be a positive integer, got {value!r}",
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers of one width; the first of them has the stride.
+
+    Attributes:
+        width: Output channels of every layer.
+        stride: 1 or 2, of the first layer.
+        layers: For each layer, the names of its operators (see `operators.OPERATORS`).
+    """
+
+    width: int
+    stride: int
+    layers: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        _positive(self.width, "stage width")
+        _require(self.stride in (1, 2), f"stage stride must be 1 or 2, got {self.stride!r}")
+        _require(len(self.layers) > 0, "a stage needs at least one layer")
+        for layer in self.layers:
+            _require(len(layer) > 0, "a layer needs at least one operator")
+            _require(len(set(layer)) == len(layer), f"a layer names an operator twice: {layer}")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What turns features into predictions.
+
+    Attributes:
+        kind: `heatmap` (K maps), `simcc` (two 1-D distributions a keypoint) or `locator` (C class
+            maps and boxes).
+        width: Filters. heatmap: one 4x4 stride-2 transposed convolution for each entry. simcc: one
+            3x3 separable convolution for each entry. locator: all but the last are transposed
+            convolutions, the last is a separable convolution.
+        outputs: Keypoints K, or classes C of a locator.
+        sic: Spatial information correction (EfficientPose, arXiv 2012.07086): a depthwise 3x3 and a
+            ReLU before the last layer of a heatmap head.
+        bins_per_pixel: simcc only: bins for each input pixel.
+        mask: heatmap only: one more map, of what the whole object covers, hidden parts included.
+    """
+
+    kind: HeadKind
+    width: tuple[int, ...]
+    outputs: int
+    sic: bool = True
+    bins_per_pixel: int = 2
+    mask: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        _require(self.kind in get_args(HeadKind), f"unknown head kind {self.kind!r}")
+        _positive(self.outputs, "head outputs")
+        _positive(self.bins_per_pixel, "head bins_per_pixel")
+        _require(isinstance(self.sic, bool), f"head sic must be true or false, got {self.sic!r}")
+        for width in self.width:
+            _positive(width, "head width")
+        _require(self.kind != "locator" or len(self.width) > 0, "a locator head needs a width")
+        _require(isinstance(self.mask, bool), f"head mask must be true or false, got {self.mask!r}")
+        _require(not self.mask or self.kind == "heatmap", "only a heatmap head can have a mask")
+
+    @property
+    def maps(self) -> int:
+        """Maps of a heatmap head: the keypoints', then the mask."""
+        return self.outputs + self.mask
+
+    @property
+    def upsampling(self) -> int:
+        """How many times finer than the features the head's maps are."""
+        doublings = {"heatmap": len(self.width), "simcc": 0, "locator": len(self.width) - 1}
+        return int(2 ** doublings[self.kind])
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network of the space.
+
+    Attributes:
+        input_size: (height, width) in pixels, multiples of the total stride.
+        stem_width: Filters of the stem's 3x3 stride-2 convolution and of its depthwise 3x3.
+        stem_out: Channels after the stem's 1x1 convolution.
+        stages: See `Stage`.
+        head: See `Head`.
+        turns: 4 for a network that commutes with quarter turns of the image (see `oriented`): its
+            widths are multiples of 4. 1 for an ordinary one.
+    """
+
+    input_size: tuple[int, int]
+    stem_width: int
+    stem_out: int
+    stages: tuple[Stage, ...]
+    head: Head
+    turns: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        _require(len(self.input_size) == 2, "input_size must be (height, width)")
+        for value in self.input_size:
+            _positive(value, "input_size")
+            _require(
+                value % self.stride == 0,
+                f"input_size {self.input_size} must be multiples of the stride, {self.stride}",
+            )
+        _positive(self.stem_width, "stem_width")
+        _positive(self.stem_out, "stem_out")
+        _require(self.turns in (1, 4), f"turns must be 1 or 4, got {self.turns!r}")
+        widths = [self.stem_width, self.stem_out, *self.head.width]
+        for width in widths + [stage.width for stage in self.stages]:
+            _require(
+                width % self.turns == 0,
+                f"width {width} must be a multiple of {self.turns}, the network's turns",
+            )
+
+    @property
+    def stride(self) -> int:
+        """Input pixels for each feature cell in front of the head."""
+        return STEM_STRIDE * prod(stage.stride for stage in self.stages)
+
+    @property
+    def output_stride(self) -> float:
+        """Input pixels for each output cell (heatmap, locator) or bin (simcc)."""
+        if self.head.kind == "simcc":
+            return 1.0 / self.head.bins_per_pixel
+        return self.stride / self.head.upsampling
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """(height, width) of the output maps; for simcc the numbers of bins in y and x."""
+        height, width = self.input_size
+        if self.head.kind == "simcc":
+            return height * self.head.bins_per_pixel, width * self.head.bins_per_pixel
+        scale = self.head.upsampling
+        return height // self.stride * scale, width // self.stride * scale
+
+    @property
+    def digest(self) -> str:
+        """Sha256 of the canonical JSON: the same on every machine."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which `from_json` makes an equal architecture."""
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return document
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Architecture:
+        """Inverse of `to_json`.
+
+        Raises:
+            ArchitectureError: A field is missing, unknown or out of range.
+        """
+        try:
+            head = dict(document["head"])
+            head["width"] = tuple(head["width"])
+            stages = tuple(_stage(stage) for stage in document["stages"])
+            height, width = document["input_size"]
+            rest = {
+                key: document[key]
+                for key in document
+                if key not in ("head", "stages", "input_size")
+            }
+            return Architecture(
+                input_size=(height, width), stages=stages, head=Head(**head), **rest
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArchitectureError(
+                f"architecture: not of the expected form ({error!r})"
+            ) from error
+
+
+def _stage(document: Mapping[str, Any]) -> Stage:
+    layers: Sequence[Sequence[str]] = document["layers"]
+    return Stage(
+        width=document["width"],
+        stride=document["stride"],
+        layers=tuple(tuple(str(name) for name in layer) for layer in layers),
+    )

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that decides the outcome of a training, besides the architecture and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import cos, isfinite, pi
+from typing import Any
+
+from fpg_pose_ros.errors import FpgPoseError
+
+
+class TrainingError(FpgPoseError):
+    """A training that cannot start, go on or be saved; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training.
+
+    Attributes:
+        images: Samples seen in all; sample i of the data set is used once, in order.
+        batch: Samples a step.
+        lr: Peak learning rate.
+        weight_decay: AdamW's, on weights of convolutions and linear layers only.
+        warmup: Share of the steps over which the rate rises; then it falls as a cosine to zero.
+        ema: Decay of the averaged weights, which are the result.
+        sigma_px: Standard deviation of the target Gaussian, crop pixels.
+        seed: Of the initial weights and of the data.
+        device: `cpu` or `cuda`; on CUDA the forward pass runs in bfloat16 mixed precision.
+        threads: Of torch's operators in the training process.
+        workers: Processes that make samples; 0 makes them in the training process.
+        layers: Distinct renders of the object kept on disk, from which samples are composed.
+        curriculum: Share of the training over which the data's difficulty rises from easy to full.
+        validation: Held-out samples of the last validation.
+        validations: Smaller validations on the way, evenly spaced.
+        checkpoint_images: Samples between checkpoints.
+    """
+
+    images: int = 40_000
+    batch: int = 16
+    lr: float = 3e-3
+    weight_decay: float = 0.02
+    warmup: float = 0.06
+    ema: float = 0.995
+    sigma_px: float = 6.0
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    workers: int = 1
+    layers: int = 6000
+    curriculum: float = 0.3
+    validation: int = 512
+    validations: int = 6
+    checkpoint_images: int = 8000
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        for name in ("images", "batch", "threads", "layers", "validation", "checkpoint_images"):
+            _check(int(getattr(self, name)) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("workers", "seed", "validations"):
+            _check(int(getattr(self, name)) >= 0, name, getattr(self, name), "0 or more")
+        for name in ("lr", "sigma_px"):
+            value = getattr(self, name)
+            _check(isfinite(value) and value > 0, name, value, "positive")
+        _check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        for name in ("warmup", "ema", "curriculum"):
+            value = getattr(self, name)
+            _check(
+                0 <= value < 1 or (name == "curriculum" and value == 1), name, value, "in [0, 1)"
+            )
+        _check(self.device.split(":")[0] in ("cpu", "cuda"), "device", self.device, "cpu or cuda")
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all; the last batch may reach past `images`."""
+        return -(-self.images // self.batch)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of that step: linear warm-up, then half a cosine down to zero."""
+        start = max(1, round(self.warmup * self.steps))
+        if step < start:
+            return self.lr * (step + 1) / start
+        return self.lr * 0.5 * (1 + cos(pi * (step - start) / max(1, self.steps - start)))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which `from_json` makes an equal configuration."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> TrainConfig:
+        """Inverse of `to_json`.
+
+        Raises:
+            TrainingError: A field is unknown or out of range.
+        """
+        unknown = set(document) - {field.name for field in fields(TrainConfig)}
+        if unknown:
+            raise TrainingError(f"training config: unknown field {sorted(unknown)[0]!r}")
+        return TrainConfig(**document)
+
+
+def _check(condition: bool, name: str, value: Any, wanted: str) -> None:
+    if not condition:
+        raise TrainingError(f"training config: {name} must be {wanted}, got {value!r}")

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of the pose network: crops in, keypoint distributions out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from fpg_pose_ros.objects import ObjectModel
+from offline_search.space.architecture import Architecture
+from offline_search.training.config import TrainConfig, TrainingError
+from offline_search.training.loss import heatmap_loss, mask_loss, simcc_loss, to_cells
+from offline_search.training.pose_labels import (
+    CONTINUOUS_STEPS,
+    PoseSampleLike,
+    symmetric_labels,
+)
+from offline_search.training.pose_validation import choose_decoding, judge, predict
+from offline_search.training.task import Batch, Samples, Verdict
+
+_PCK_SHARE: Final = 0.05
+# A nat of cover a cell weighs as much as this many of a keypoint map.
+_MASK_WEIGHT: Final = 2.0
+
+
+class _EncodedPoses(Dataset[dict[str, Tensor]]):
+    """Samples as tensors: image (H, W, 3) uint8, keypoints (S, K, 2) float32 crop px."""
+
+    def __init__(self, samples: Samples[PoseSampleLike], model: ObjectModel, *, mask: bool) -> None:
+        self.samples = samples
+        self.model = model
+        self.mask = mask
+        self.symmetries = model.symmetries.transforms(CONTINUOUS_STEPS)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        sample = self.samples[index]
+        labels = symmetric_labels(sample, self.model, self.symmetries)
+        encoded = {
+            "image": torch.from_numpy(np.ascontiguousarray(sample.image)),
+            "keypoints": torch.from_numpy(labels.astype(np.float32)),
+        }
+        if self.mask:
+            encoded["mask"] = torch.from_numpy(np.ascontiguousarray(sample.mask))
+        return encoded
+
+
+@dataclass
+class PoseTask:
+    """Learns one object's keypoints.
+
+    Attributes:
+        model: The object.
+        samples: Training samples, any index.
+        held_out: Samples never trained on.
+        architecture: With a heatmap or simcc head of as many outputs as the object has keypoints.
+        config: The training's.
+        crop_margin: Side of the crops in sides of the object's box; goes into the bundle.
+    """
+
+    model: ObjectModel
+    samples: Samples[PoseSampleLike]
+    held_out: Samples[PoseSampleLike]
+    architecture: Architecture
+    config: TrainConfig
+    crop_margin: float
+    title: str = "pose"
+    headline: str = "add01"
+
+    def __post_init__(self) -> None:
+        """Checks that network and object fit.
+
+        Raises:
+            TrainingError: They do not.
+        """
+        head = self.architecture.head
+        if head.kind not in ("heatmap", "simcc"):
+            raise TrainingError(f"a pose network needs a heatmap or simcc head, not {head.kind}")
+        if head.outputs != len(self.model.keypoints):
+            raise TrainingError(
+                f"the network has {head.outputs} outputs but {self.model.name} has "
+                f"{len(self.model.keypoints)} keypoints"
+            )
+
+    def dataset(self) -> Dataset[dict[str, Tensor]]:
+        """See `Task`."""
+        return _EncodedPoses(self.samples, self.model, mask=self.architecture.head.mask)
+
+    def loss(self, outputs: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Divergence of the maps, and the share of keypoints within 5 % of the crop (PCK)."""
+        stride = self.architecture.output_stride
+        sigma = self.config.sigma_px / stride
+        keypoints = batch["keypoints"]
+        if self.architecture.head.kind == "simcc":
+            loss = simcc_loss(outputs, keypoints, stride=stride, sigma=sigma).mean()
+            return loss, {"pck": self._pck(outputs, keypoints)}
+        maps = outputs[:, : self.architecture.head.outputs]
+        loss = heatmap_loss(maps, keypoints, stride=stride, sigma=sigma).mean()
+        figures = {"pck": self._pck(maps, keypoints)}
+        if self.architecture.head.mask:
+            figures["mask"] = mask_loss(outputs[:, -1], batch["mask"]).mean()
+            loss = loss + _MASK_WEIGHT * figures["mask"]
+        return loss, figures
+
+    def _pck(self, outputs: Any, keypoints: Tensor) -> Tensor:
+        cells = to_cells(keypoints, self.architecture.output_stride)
+        if isinstance(outputs, tuple):
+            best = torch.stack([axis.argmax(-1) for axis in outputs], dim=-1)
+        else:
+            flat = outputs.flatten(2).argmax(-1)
+            width = outputs.shape[-1]
+            best = torch.stack([flat % width, flat // width], dim=-1)
+        distance = (best[:, None] - cells).norm(dim=-1) * self.architecture.output_stride
+        hits: Tensor = (distance < _PCK_SHARE * self.architecture.input_size[1]).float().mean(-1)
+        return hits.amax(dim=1).mean()
+
+    def validate(self, network: nn.Module, count: int) -> dict[str, float]:
+        """Pose errors on held-out samples, decoded with the default parameters."""
+        predictions = predict(network, self.model, self.held_out, range(count))
+        return judge(predictions, self.model, self.architecture, {"sigma_px": self.config.sigma_px})
+
+    def finish(self, network: nn.Module, count: int) -> Verdict:
+        """Chooses decoding on samples `count`..2 `count`, judges it on the first `count`."""
+        chosen_on = predict(network, self.model, self.held_out, range(count, 2 * count))
+        extra = choose_decoding(chosen_on, self.model, self.architecture, self.config.sigma_px)
+        predictions = predict(network, self.model, self.held_out, range(count))
+        metrics = judge(predictions, self.model, self.architecture, extra)
+        return Verdict(metrics, {**extra, "crop_margin": self.crop_margin})

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that changes while a network is trained, and its way to and from a checkpoint."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from offline_search.space.architecture import Architecture
+from offline_search.space.network import Network, build
+from offline_search.training.checkpoint import (
+    load_checkpoint,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+    with_prefix,
+    without_prefix,
+)
+from offline_search.training.config import TrainConfig, TrainingError
+
+_RNG = "rng.cpu"
+
+
+class TrainState:
+    """Weights, averaged weights, optimiser moments, random state, step and time."""
+
+    def __init__(self, architecture: Architecture, config: TrainConfig) -> None:
+        """The start of a training."""
+        self.config = config
+        self.architecture = architecture
+        self.device = torch.device(config.device)
+        torch.manual_seed(config.seed)
+        network = build(architecture, seed=config.seed).to(self.device)
+        self.network: Network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged: Network = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.optimizer = _optimizer(self.network, config)
+        self.step = 0
+        self.seconds = 0.0
+        self._sums: dict[str, float] = {}
+        self._counted = 0
+
+    def count(self, figures: Mapping[str, float]) -> None:
+        """Adds one step's figures to the next row of the journal."""
+        self._counted += 1
+        for name, value in figures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        """Means of the figures since the last call."""
+        means = {name: value / self._counted for name, value in self._sums.items()}
+        self._sums, self._counted = {}, 0
+        return means
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Moves the averaged weights (and batch-norm statistics) towards the current ones.
+
+        The decay grows with the steps taken: the start must not dominate a short training.
+        """
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        averaged, current = _floats(self.averaged), _floats(self.network)
+        torch._foreach_lerp_(averaged, current, 1.0 - decay)
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint.
+
+        Raises:
+            TrainingError: It cannot be written; the one before is intact.
+        """
+        tensors: dict[str, Tensor] = {
+            **with_prefix("network", self.network.state_dict()),
+            **with_prefix("averaged", self.averaged.state_dict()),
+            **with_prefix("optimizer", optimizer_tensors(self.optimizer)),
+            _RNG: torch.get_rng_state(),
+        }
+        scalars = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "sums": self._sums,
+            "counted": self._counted,
+            "identity": self.identity(),
+        }
+        save_checkpoint(path, tensors, scalars)
+
+    def restore(self, path: Path) -> None:
+        """Reads a checkpoint of the same architecture and configuration.
+
+        Raises:
+            TrainingError: It is damaged, or another training's.
+        """
+        tensors, scalars = load_checkpoint(path)
+        if scalars["identity"] != self.identity():
+            raise TrainingError(
+                f"{path} belongs to a training with another architecture or configuration; "
+                "choose another folder, or delete it to start again"
+            )
+        self.network.load_state_dict(without_prefix("network", tensors))
+        self.averaged.load_state_dict(without_prefix("averaged", tensors))
+        restore_optimizer(self.optimizer, without_prefix("optimizer", tensors))
+        torch.set_rng_state(tensors[_RNG])
+        self.step, self.seconds = int(scalars["step"]), float(scalars["seconds"])
+        self._sums, self._counted = dict(scalars["sums"]), int(scalars["counted"])
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree between a checkpoint and the training that goes on from it."""
+        free = ("workers", "threads", "device", "checkpoint_images", "validation", "validations")
+        config = {k: v for k, v in self.config.to_json().items() if k not in free}
+        return {"architecture": self.architecture.digest, "config": config}
+
+
+def _floats(network: nn.Module) -> list[Tensor]:
+    tensors = [*network.parameters(), *network.buffers()]
+    return [tensor for tensor in tensors if tensor.is_floating_point()]
+
+
+def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW; norms and biases are not decayed."""
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)

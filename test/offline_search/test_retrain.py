@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command end to end, on real renders of the built-in object, a few dozen samples each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from offline_search.retrain import VALIDATION_SEED, load_architecture, retrain
+from offline_search.space import Architecture, ArchitectureError, Head, Stage
+from offline_search.space.presets import preset
+from offline_search.training.config import TrainConfig, TrainingError
+from offline_search.training.journal import read_metrics
+
+CONFIG = TrainConfig(
+    images=48, batch=8, layers=12, workers=1, validation=4, validations=1, checkpoint_images=16
+)
+STAGES = (Stage(8, 2, (("sep_k3",),)), Stage(16, 2, (("sep_k5",),)))
+POSE = Architecture((64, 64), 8, 8, STAGES, Head("heatmap", (16,), 16), turns=4)
+LOCATOR = Architecture((48, 64), 8, 8, STAGES, Head("locator", (16,), 1))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("layers")
+
+
+def test_a_pose_network_is_trained_on_renders(tmp_path: Path, cache: Path) -> None:
+    result = retrain(
+        ["spot"], kind="pose", architecture=POSE, config=CONFIG, out=tmp_path, cache=cache
+    )
+    assert result.images == 48
+    assert 0 <= result.metrics["add01"] <= 1
+    assert len(read_metrics(tmp_path, "validation")) == 2
+    again = retrain(
+        ["spot"], kind="pose", architecture=POSE, config=CONFIG, out=tmp_path, cache=cache
+    )
+    assert again.metrics == result.metrics
+
+
+def test_a_locator_is_trained_on_frames(tmp_path: Path, cache: Path) -> None:
+    result = retrain(
+        ["spot"], kind="locator", architecture=LOCATOR, config=CONFIG, out=tmp_path, cache=cache
+    )
+    assert 0 <= result.metrics["found"] <= 1
+    assert 0 < result.extra["min_score"] < 1
+
+
+def test_equal_seeds_give_equal_networks_on_renders(tmp_path: Path, cache: Path) -> None:
+    config = replace(CONFIG, images=16, validations=0)
+    states = [
+        retrain(
+            ["spot"],
+            kind="pose",
+            architecture=POSE,
+            config=replace(config, workers=workers),
+            out=tmp_path / str(workers),
+            cache=cache,
+        ).network.state_dict()
+        for workers in (0, 2)
+    ]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_architectures_come_from_presets_and_files(tmp_path: Path) -> None:
+    assert load_architecture("demo", 16) == preset("demo", 16)
+    path = tmp_path / "architecture.json"
+    for document in (POSE.to_json(), {"architecture": POSE.to_json(), "macs": 1}):
+        path.write_text(json.dumps(document))
+        assert load_architecture(path, 16) == POSE
+    path.write_text("{")
+    with pytest.raises(ArchitectureError, match=r"architecture\.json"):
+        load_architecture(path, 16)
+    with pytest.raises(ArchitectureError, match="unknown preset 'huge'"):
+        load_architecture("huge", 16)
+
+
+def test_what_cannot_be_trained_is_refused_with_a_reason(tmp_path: Path) -> None:
+    def attempt(names: list[str], arch: Architecture, config: TrainConfig = CONFIG) -> None:
+        retrain(names, kind="pose", architecture=arch, config=config, out=tmp_path)
+
+    with pytest.raises(TrainingError, match="one object, not for 2"):
+        attempt(["spot", "spot"], POSE)
+    with pytest.raises(TrainingError, match="square"):
+        attempt(["spot"], replace(POSE, input_size=(64, 96)))
+    with pytest.raises(TrainingError, match="16 keypoints"):
+        attempt(["spot"], replace(POSE, head=replace(POSE.head, outputs=4)))
+    with pytest.raises(TrainingError, match="seed"):
+        attempt(["spot"], POSE, replace(CONFIG, seed=VALIDATION_SEED))
+    assert not list(tmp_path.iterdir())
