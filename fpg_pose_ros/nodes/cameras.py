@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sensor_msgs/CameraInfo to `Camera` and back, and which one belongs to an image; no node here."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, Literal, cast, get_args
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from fpg_pose_ros.errors import CameraError, FpgPoseError
+from fpg_pose_ros.geometry import Array, Camera, CameraModel
+from fpg_pose_ros.nodes.stamps import stamp_ns
+
+# How many CameraInfo messages are kept for images that come later than theirs.
+_KEPT: Final = 64
+
+
+def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
+    """Reads a CameraInfo as the camera of the images that come with it.
+
+    Args:
+        info: `k` with `d` describe the whole, raw image; its region of interest and binning are
+            applied to them.
+        rectified: the images are rectified, so that `p` describes them, without distortion.
+
+    Raises:
+        CameraError: not calibrated, or fields that contradict each other; the message names the
+            field.
+    """
+    name = "p" if rectified else "k"
+    K = (
+        np.array(info.p, dtype=np.float64).reshape(3, 4)[:, :3]
+        if rectified
+        else np.array(info.k, dtype=np.float64).reshape(3, 3)
+    )
+    if not K.any():
+        raise CameraError(
+            f"camera_info is uncalibrated ({name} is all zeros): calibrate the camera"
+        )
+    K, width, height = _region_and_binning(info, K)
+    distortion = np.zeros(0) if rectified else np.array(info.d, dtype=np.float64)
+    if not distortion.any() and info.distortion_model != "equidistant":
+        return Camera(width, height, K)
+    if info.distortion_model not in get_args(CameraModel):
+        known = ", ".join(model for model in get_args(CameraModel) if model != "pinhole")
+        raise CameraError(
+            f"camera_info distortion_model {info.distortion_model!r} is not supported; "
+            f"known: {known}"
+        )
+    return Camera(width, height, K, distortion, cast(CameraModel, info.distortion_model))
+
+
+def _region_and_binning(info: CameraInfo, K: Array) -> tuple[Array, int, int]:
+    """Intrinsics and size of the delivered image, from those of the whole sensor."""
+    roi = info.roi
+    x, y, width, height = roi.x_offset, roi.y_offset, roi.width, roi.height
+    if width == 0 and height == 0 and x == 0 and y == 0:
+        width, height = info.width, info.height
+    elif width == 0 or height == 0 or x + width > info.width or y + height > info.height:
+        raise CameraError(
+            f"camera_info roi {width}x{height} at ({x}, {y}) is not inside "
+            f"{info.width}x{info.height}"
+        )
+    bin_x, bin_y = max(1, info.binning_x), max(1, info.binning_y)
+    scale = np.diag([1.0 / bin_x, 1.0 / bin_y, 1.0])
+    # Pixels count from their centres: a binned pixel's centre lies in the middle of the pixels it
+    # combines.
+    scale[:2, 2] = 0.5 / bin_x - 0.5, 0.5 / bin_y - 0.5
+    shift = np.eye(3)
+    shift[:2, 2] = -x, -y
+    return scale @ shift @ K, width // bin_x, height // bin_y
+
+
+def camera_to_info(camera: Camera, header: Header) -> CameraInfo:
+    """Makes the CameraInfo of raw images, with a rectification that keeps the camera matrix."""
+    projection = np.zeros((3, 4))
+    projection[:, :3] = camera.K
+    plain = camera.model == "pinhole"
+    return CameraInfo(
+        header=header,
+        width=camera.width,
+        height=camera.height,
+        distortion_model="plumb_bob" if plain else camera.model,
+        d=[0.0] * 5 if plain else camera.distortion.tolist(),
+        k=camera.K.ravel().tolist(),
+        r=np.eye(3).ravel().tolist(),
+        p=projection.ravel().tolist(),
+    )
+
+
+class NoCamera(FpgPoseError):
+    """No CameraInfo fits an image (yet); the message says why."""
+
+
+class CameraMatcher:
+    """Finds the camera of an image among the CameraInfo messages that came.
+
+    Args:
+        match: "exact" accepts only the CameraInfo with the image's stamp; "latest" prefers it, and
+            else takes the last one of the same frame and size.
+        rectified: as `camera_from_info` takes it.
+    """
+
+    def __init__(self, match: Literal["latest", "exact"], *, rectified: bool = False) -> None:
+        """Begins with no CameraInfo."""
+        self._exact_only = match == "exact"
+        self._rectified = rectified
+        self._by_stamp: OrderedDict[int, CameraInfo] = OrderedDict()
+        self._latest: CameraInfo | None = None
+        self._converted: tuple[tuple[object, ...], Camera] | None = None
+
+    def add(self, info: CameraInfo) -> None:
+        """Takes a CameraInfo that arrived."""
+        self._latest = info
+        self._by_stamp[stamp_ns(info.header.stamp)] = info
+        if len(self._by_stamp) > _KEPT:
+            self._by_stamp.popitem(last=False)
+
+    def camera(self, header: Header, width: int, height: int) -> Camera:
+        """Returns the camera of an image with this header and size (px).
+
+        Raises:
+            NoCamera: none fits, but one may come.
+            CameraError: the one that fits cannot be used.
+        """
+        info = self._by_stamp.get(stamp_ns(header.stamp))
+        if info is None or info.header.frame_id != header.frame_id:
+            info = None if self._exact_only else self._latest
+        if info is None:
+            wanted = " with the image's stamp" if self._exact_only and self._latest else ""
+            raise NoCamera(f"no camera_info{wanted} has come")
+        if info.header.frame_id != header.frame_id:
+            raise NoCamera(
+                f"camera_info is of frame {info.header.frame_id!r}, "
+                f"the image of {header.frame_id!r}"
+            )
+        camera = self._convert(info)
+        if (camera.width, camera.height) != (width, height):
+            raise CameraError(
+                f"camera_info describes images of {camera.width}x{camera.height} pixels, "
+                f"the image has {width}x{height}"
+            )
+        return camera
+
+    def _convert(self, info: CameraInfo) -> Camera:
+        """Converts, or returns the last result when nothing but the stamp has changed."""
+        key = (
+            info.width,
+            info.height,
+            info.distortion_model,
+            info.binning_x,
+            info.binning_y,
+            info.roi,
+            *info.d,
+            *info.k,
+            *info.p,
+        )
+        if self._converted is None or self._converted[0] != key:
+            self._converted = key, camera_from_info(info, rectified=self._rectified)
+        return self._converted[1]

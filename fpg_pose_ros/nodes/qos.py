@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quality-of-service profiles of the nodes' topics."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+# A TransformBroadcaster's.
+TF: Final = QoSProfile(depth=100)
+
+# For what is published once and wanted by everyone who comes later.
+LATCHED: Final = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
+RESULTS: Final = QoSProfile(depth=10)
+
+# Large and wanted fresh: a picture that could not be delivered in time is replaced by the next.
+PICTURE: Final = QoSProfile(depth=1)
+
+
+def images(reliability: str, depth: int) -> QoSProfile:
+    """Returns the profile of a camera's topics: "best_effort", as sensors are, or "reliable"."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy[reliability.upper()],
+        durability=DurabilityPolicy.VOLATILE,
+    )

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes as processes of their own, and a node in the test's process to talk to them over DDS."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import marks_world
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fpg_pose_ros.msg import ObjectPoseArray
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from fpg_pose_ros.nodes import qos
+from fpg_pose_ros.nodes.cameras import camera_to_info
+from fpg_pose_ros.nodes.images import rgb_to_image
+from fpg_pose_ros.nodes.stamps import stamp_from_ns
+
+SCRIPTS = Path(__file__).parents[3] / "scripts"
+#: For what takes milliseconds on a quiet machine.
+PATIENCE = 20.0
+
+
+class NodeProcess:
+    """A script of the package as a process; what it prints goes to a file."""
+
+    def __init__(self, script: str | Path, *arguments: str, **parameters: Any) -> None:
+        given = [f"{name}:={_yaml(value)}" for name, value in parameters.items()]
+        options = [option for setting in given for option in ("-p", setting)]
+        self._file = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as this
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPTS / script), "--ros-args", *options, *arguments],
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def output(self) -> str:
+        self._file.seek(0)
+        return self._file.read()
+
+    def wait_for(self, text: str) -> None:
+        """Waits until it has printed something."""
+        end = time.monotonic() + PATIENCE
+        while text not in self.output:
+            assert self.process.poll() is None, f"ended without {text!r}:\n{self.output}"
+            assert time.monotonic() < end, f"no {text!r} in:\n{self.output}"
+            time.sleep(0.01)
+
+    def children(self) -> list[int]:
+        """Returns the processes that it has started."""
+        pid = self.process.pid
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Sends a signal and returns the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Returns the exit code once it has ended."""
+        return self.process.wait(PATIENCE)
+
+    def __enter__(self) -> NodeProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            # Killed, it would leave its shared memory behind.
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if kind is not None:
+            print(self.output)
+        self._file.close()
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def all_end(processes: list[int]) -> bool:
+    """Whether all of some processes come to their end soon."""
+    end = time.monotonic() + PATIENCE
+    while any(Path(f"/proc/{pid}/stat").exists() for pid in processes):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+class Peer:
+    """A node in this process: it plays the camera, collects what others publish, and calls them."""
+
+    def __init__(self) -> None:
+        self.node: Node = rclpy.create_node("peer")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._met: set[str] = set()
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+
+    def collect(self, kind: type, topic: str, profile: QoSProfile | int = 50, **more: Any) -> list:
+        """Returns a list that fills with the messages of a topic as this node spins."""
+        messages: list = []
+        self.node.create_subscription(kind, topic, messages.append, profile, **more)
+        return messages
+
+    def spin(self, seconds: float) -> None:
+        """Lets messages come for some time."""
+        self.spin_until(lambda: False, seconds, must=False)
+
+    def spin_until(
+        self, done: Callable[[], bool], seconds: float = PATIENCE, *, must: bool = True
+    ) -> None:
+        """Lets messages come until something is so."""
+        end = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > end:
+                assert not must, "waited in vain"
+                return
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def call(self, node: str, service: str, kind: type, request: Any) -> Any:
+        """Calls a service of a node and returns its response."""
+        self._meet(node)
+        client = self.node.create_client(kind, f"/{node}/{service}")
+        assert client.wait_for_service(PATIENCE), f"no service {service}"
+        future = client.call_async(request)
+        self.spin_until(future.done)
+        self.node.destroy_client(client)
+        return future.result()
+
+    def _meet(self, node: str) -> None:
+        """Waits until a node answers: it may be found before it has found this one."""
+        if node in self._met:
+            return
+        client = self.node.create_client(GetParameters, f"/{node}/get_parameters")
+        futures = []
+
+        def answered() -> bool:
+            return any(future.done() for future in futures)
+
+        while not answered():
+            assert len(futures) < PATIENCE, f"{node} does not answer"
+            assert client.wait_for_service(PATIENCE), f"no node {node}"
+            futures.append(client.call_async(GetParameters.Request(names=["use_sim_time"])))
+            self.spin_until(answered, 1.0, must=False)
+        self.node.destroy_client(client)
+        self._met.add(node)
+
+    def state(self, node: str = "pose_node") -> str:
+        """Returns the lifecycle state of a node."""
+        return self.call(node, "get_state", GetState, GetState.Request()).current_state.label
+
+    def change_state(self, transition: str, node: str = "pose_node") -> bool:
+        """Asks a node for a lifecycle transition; returns whether it succeeded."""
+        request = ChangeState.Request()
+        request.transition.label = transition
+        return self.call(node, "change_state", ChangeState, request).success
+
+    def set_parameter(self, name: str, value: Any, node: str = "pose_node") -> str | None:
+        """Sets a parameter of a node; returns the reason if it was refused."""
+        request = SetParameters.Request()
+        request.parameters = [Parameter(name, value=value).to_parameter_msg()]
+        (result,) = self.call(node, "set_parameters", SetParameters, request).results
+        return None if result.successful else result.reason
+
+    def get_parameter(self, name: str, node: str = "pose_node") -> Any:
+        """Returns the value of a parameter of a node."""
+        request = GetParameters.Request(names=[name])
+        (value,) = self.call(node, "get_parameters", GetParameters, request).values
+        return rclpy.parameter.parameter_value_to_python(value)
+
+
+class Camera:
+    """The peer as a camera that looks at the world of marks."""
+
+    def __init__(self, peer: Peer, reliability: str = "best_effort", prefix: str = "") -> None:
+        self._peer = peer
+        profile = qos.images(reliability, 5)
+        self.images = peer.node.create_publisher(Image, f"{prefix}/image", profile)
+        self.infos = peer.node.create_publisher(CameraInfo, f"{prefix}/camera_info", profile)
+        self.sent: list[int] = []
+
+    def wait_for_subscribers(self, count: int = 1) -> None:
+        """Waits until both topics have this many subscribers, from their point of view as well."""
+        self._peer.spin_until(
+            lambda: all(p.get_subscription_count() >= count for p in (self.images, self.infos))
+        )
+        self._peer.spin(0.2)
+
+    def header(self, stamp_ns: int, frame_id: str = "camera") -> Header:
+        return Header(stamp=stamp_from_ns(stamp_ns), frame_id=frame_id)
+
+    def send(self, stamp_ns: int, *, frame_id: str = "camera", visible: bool = True) -> None:
+        """Publishes a frame whose time decides where the object is, as `marks_world.pose` says."""
+        header = self.header(stamp_ns, frame_id)
+        T = marks_world.pose(stamp_ns * 1e-9) if visible else None
+        self.infos.publish(camera_to_info(marks_world.CAMERA, header))
+        self.images.publish(rgb_to_image(marks_world.image(T), header))
+        self.sent.append(stamp_ns)
+
+    def send_until(self, received: Callable[[], bool], *, visible: bool = True) -> None:
+        """Publishes frames, one after the other, until one has had its effect."""
+        end = time.monotonic() + PATIENCE
+        while not received():
+            assert time.monotonic() < end, "no frame had any effect"
+            self.send(1_000_000_000 + 40_000_000 * len(self.sent), visible=visible)
+            self._peer.spin(0.04)
+
+
+def poses_of(peer: Peer) -> list[ObjectPoseArray]:
+    return peer.collect(ObjectPoseArray, "/pose_node/poses")
+
+
+def status_of(message: DiagnosticArray, part: str) -> DiagnosticStatus:
+    return next(s for s in message.status if s.name == f"pose_node: {part}")
+
+
+def levels_of(message: DiagnosticArray) -> dict[str, bytes]:
+    return {status.name.split(": ")[1]: status.level for status in message.status}
+
+
+def values_of(message: DiagnosticArray, part: str) -> dict[str, str]:
+    return {value.key: value.value for value in status_of(message, part).values}
