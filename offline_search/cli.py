@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fpg-pose`: the command line. It declares arguments and hands them to plain functions.
+
+What a command needs is imported when it is called, so that `--help` is quick and works without
+torch or ROS. An error that is the input's fault is one line on stderr and exit status 2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from offline_search.cli_errors import Commands
+
+# Two threads help on a quiet machine and cost several-fold on a busy one; processes fill the cores.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+app = typer.Typer(
+    cls=Commands,
+    help="Makes, judges and runs models that find 6DoF poses of known objects in camera images.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+object_app = typer.Typer(help="Object files.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Training data.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(object_app, name="object")
+app.add_typer(data_app, name="data")
+
+
+class Units(str, Enum):
+    """Units of a mesh file."""
+
+    m = "m"
+    cm = "cm"
+    mm = "mm"
+    inch = "inch"
+
+
+class NetworkKind(str, Enum):
+    """What a network is trained for."""
+
+    pose = "pose"
+    locator = "locator"
+
+
+class SampleKind(str, Enum):
+    """What a preview shows."""
+
+    pose = "pose"
+    locator = "locator"
+    live = "live"
+
+
+class Overlays(str, Enum):
+    """What is drawn."""
+
+    images = "images"
+    video = "video"
+    none = "none"
+
+
+ObjectNames = Annotated[
+    list[str], typer.Option("--object", help="Name of a built-in object, or an object file.")
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(help="Folder of rendered layers; by default FPG_POSE_CACHE or the user's cache."),
+]
+Seed = Annotated[int, typer.Option(help="Of everything that is random.", min=0)]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Workers = Annotated[
+    int, typer.Option(help="Processes that make samples for each training; 0: its own.", min=0)
+]
+Layers = Annotated[int, typer.Option(help="Different renders of each object.", min=1)]
+Threads = Annotated[int, typer.Option(help="Threads of one inference.", min=1)]
+
+
+@object_app.command("create")
+def object_create(
+    mesh: Annotated[Path, typer.Argument(help="Any mesh that trimesh reads.")],
+    units: Annotated[Units, typer.Option(help="Of the mesh's coordinates.")],
+    name: Annotated[str, typer.Option(help="Of the object: letters, digits, _ and -.")],
+    out: Annotated[Path, typer.Option(help="Folder of object files.")] = Path("objects"),
+    scale: Annotated[float, typer.Option(help="Further factor on the coordinates.")] = 1.0,
+    texture: Annotated[Path | None, typer.Option(help="If the mesh names none.")] = None,
+    symmetries: Annotated[
+        Path | None, typer.Option(help="YAML or JSON: {discrete: [...], continuous: [...]}.")
+    ] = None,
+    parts: Annotated[
+        str, typer.Option(help="How many to find by clustering, or a file {part: [indices]}.")
+    ] = "4",
+    views: Annotated[
+        Path | None, typer.Option(help="YAML or JSON: {elevation_deg: [lo, hi], ...}.")
+    ] = None,
+    keypoints: Annotated[int, typer.Option(help="How many.", min=4, max=64)] = 16,
+) -> None:
+    """Make an object file from a mesh."""
+    from offline_search.object import create, describe
+
+    thing = create(
+        mesh,
+        units=units.value,
+        name=name,
+        out=out,
+        scale=scale,
+        texture=texture,
+        symmetries=symmetries,
+        parts=parts,
+        views=views,
+        keypoints=keypoints,
+    )
+    typer.echo(describe(thing))
+
+
+@data_app.command("preview")
+def data_preview(
+    objects: ObjectNames = ["spot"],  # noqa: B006 - typer copies it
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("preview.png"),
+    kind: Annotated[SampleKind, typer.Option(help="What to show.")] = SampleKind.pose,
+    count: Annotated[int, typer.Option(help="How many samples.", min=1)] = 24,
+    seed: Seed = 0,
+    difficulty: Annotated[str, typer.Option(help="clean, cluttered, or 0 to 1.")] = "cluttered",
+) -> None:
+    """Look at training samples with their labels."""
+    from offline_search.data.preview import preview
+
+    asked: str | float = float(difficulty) if difficulty[:1].isdigit() else difficulty
+    typer.echo(
+        str(preview(objects, out, kind=kind.value, count=count, seed=seed, difficulty=asked))
+    )
+
+
+@app.command()
+def retrain(
+    out: Annotated[Path, typer.Option(help="Folder of the training.")],
+    objects: ObjectNames = ["spot"],  # noqa: B006
+    kind: Annotated[NetworkKind, typer.Option(help="What the network is for.")] = NetworkKind.pose,
+    architecture: Annotated[
+        str | None, typer.Option(help="Preset or JSON file; by default small, or locator.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="Samples to train on.", min=1)] = 40_000,
+    layers: Layers = 6000,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    workers: Workers = 1,
+    cache: Cache = None,
+    settings: Annotated[
+        str, typer.Option(help="Further settings as JSON, such as '{\"lr\": 0.002}'.")
+    ] = "{}",
+) -> None:
+    """Train one network from scratch; run again, it goes on where it was stopped."""
+    from offline_search.retrain import retrain as run
+    from offline_search.training.config import TrainConfig
+
+    config = TrainConfig.from_json(
+        {
+            "images": images,
+            "layers": layers,
+            "seed": seed,
+            "device": device,
+            "workers": workers,
+            **_json(settings, "--settings"),
+        }
+    )
+    default = "locator" if kind is NetworkKind.locator else "small"
+    result = run(
+        objects,
+        kind=kind.value,
+        architecture=architecture or default,
+        config=config,
+        out=out,
+        cache=cache,
+    )
+    typer.echo(json.dumps({"out": str(out), "minutes": result.minutes, **result.metrics}))
+
+
+@app.command()
+def pipeline(
+    out: Annotated[Path, typer.Option(help="Folder of the run; the bundle is OUT/bundle.")],
+    objects: ObjectNames = ["spot"],  # noqa: B006
+    images: Annotated[int, typer.Option(help="Samples of each pose network.", min=1)] = 40_000,
+    locator_images: Annotated[int, typer.Option(help="Samples of the locator.", min=1)] = 20_000,
+    architecture: Annotated[str, typer.Option(help="Preset or JSON file.")] = "small",
+    locator_architecture: Annotated[str, typer.Option(help="Preset or JSON file.")] = "locator",
+    seed: Seed = 0,
+    layers: Layers = 6000,
+    budget: Annotated[
+        float | None, typer.Option(help="Most million MACs a pose network may cost.")
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Held-out frames to judge on.", min=1)] = 200,
+    name: Annotated[str, typer.Option(help="Of the bundle; by default the objects'.")] = "",
+    jobs: Annotated[
+        int, typer.Option(help="Processes that render, and trainings side by side.", min=1)
+    ] = 1,
+    device: Device = "cpu",
+    workers: Workers = 1,
+    cache: Cache = None,
+    settings: Annotated[str, typer.Option(help="Further settings of trainings, JSON.")] = "{}",
+) -> None:
+    """Make a model bundle: render, train, judge, pack. Interrupted, it goes on when run again."""
+    from offline_search.pipeline import Request
+    from offline_search.pipeline import pipeline as run
+
+    request = Request(
+        objects=tuple(objects),
+        images=images,
+        locator_images=locator_images,
+        architecture=architecture,
+        locator_architecture=locator_architecture,
+        seed=seed,
+        layers=layers,
+        budget_macs=None if budget is None else round(budget * 1e6),
+        frames=frames,
+        name=name,
+        settings={"device": device, "workers": workers, **_json(settings, "--settings")},
+    )
+    typer.echo(str(run(request, out, jobs=jobs, cache=cache)))
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Model bundle: folder or zip.")],
+    data: Annotated[str | None, typer.Option(help="bop:PATH, a BOP dataset's folder.")] = None,
+    objects: Annotated[
+        str | None, typer.Option(help="BOP: which ones, as 5,8 or can=5,driller=8.")
+    ] = None,
+    targets: Annotated[Path | None, typer.Option(help="BOP: target file.")] = None,
+    rendered: Annotated[
+        str | None, typer.Option("--object", help="On rendered frames of this object instead.")
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Rendered frames.", min=1)] = 300,
+    seed: Annotated[int, typer.Option(help="Of the rendered scene.", min=0)] = 1,
+    threads: Threads = 1,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Write estimates as BOP's CSV.")] = None,
+) -> None:
+    """Judge a bundle by the very estimator that runs on the robot."""
+    from offline_search.evaluate import evaluate as run
+
+    run(
+        bundle,
+        data=data,
+        targets=targets,
+        objects=objects,
+        rendered=rendered,
+        frames=frames,
+        seed=seed,
+        threads=threads,
+        json_out=json_out,
+        results_out=results,
+    )
+
+
+@app.command()
+def estimate(
+    bundle: Annotated[Path, typer.Argument(help="Model bundle: folder or zip.")],
+    source: Annotated[Path, typer.Argument(help="Image, folder, video, BOP scene or rosbag.")],
+    output: Annotated[Path, typer.Option(help="Folder for poses.csv and overlays.")] = Path(
+        "estimates"
+    ),
+    camera: Annotated[Path | None, typer.Option(help="Calibration, JSON or YAML.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Image topic of a bag.")] = None,
+    overlays: Annotated[Overlays, typer.Option(help="What is drawn.")] = Overlays.images,
+    threads: Threads = 1,
+    min_score: Annotated[float, typer.Option(help="Least score of a pose.", min=0, max=1)] = 0.3,
+    max_reprojection_error: Annotated[
+        float, typer.Option(help="Largest one of a pose, in sides of its box.", min=0.001)
+    ] = 0.12,
+    limit: Annotated[int | None, typer.Option(help="Stop after so many images.", min=1)] = None,
+) -> None:
+    """Run a bundle over recorded images: poses as CSV, and overlays."""
+    from offline_search.estimate import estimate as run
+
+    run(
+        bundle,
+        source,
+        output=output,
+        camera=camera,
+        topic=topic,
+        overlays=overlays.value,
+        threads=threads,
+        min_score=min_score,
+        max_reprojection_error=max_reprojection_error,
+        limit=limit,
+    )
+
+
+@app.command()
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="Model bundle: folder or zip.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Check a bundle and show what it holds: objects, networks, costs, how it was trained."""
+    from offline_search.inspect_bundle import inspect as run
+
+    run(bundle, as_json=as_json)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for report, video, poses and bag.")] = Path(
+        "demo"
+    ),
+    bundle: Annotated[
+        Path | None, typer.Option(help="Show this bundle instead of training one.")
+    ] = None,
+    thing: Annotated[str, typer.Option("--object", help="What moves: a name or file.")] = "spot",
+    seconds: Annotated[float, typer.Option(help="Length of the motion.", min=1)] = 30.0,
+    seed: Seed = 0,
+    images: Annotated[int, typer.Option(help="Samples of the pose network.", min=1)] = 40_000,
+    locator_images: Annotated[int, typer.Option(help="Samples of the locator.", min=1)] = 16_000,
+    architecture: Annotated[str, typer.Option(help="Preset or JSON file.")] = "demo",
+    layers: Layers = 3000,
+    frames: Annotated[int, typer.Option(help="Held-out frames to judge on.", min=1)] = 60,
+    jobs: Annotated[
+        int | None, typer.Option(help="Processes side by side; by default a core each.", min=1)
+    ] = None,
+    workers: Workers = 1,
+    device: Device = "cpu",
+    record_overlay: Annotated[bool, typer.Option(help="Record the overlay pictures too.")] = False,
+) -> None:
+    """Train, run camera and pose node, record, report. The last line on stdout is JSON."""
+    from offline_search.demo import DemoRequest, default_jobs
+    from offline_search.demo import demo as run
+
+    figures = run(
+        DemoRequest(
+            out=out,
+            bundle=bundle,
+            object=thing,
+            seconds=seconds,
+            seed=seed,
+            train={
+                "images": images,
+                "locator_images": locator_images,
+                "architecture": architecture,
+                "layers": layers,
+                "frames": frames,
+                "settings": {"device": device, "workers": workers, "validation": 256},
+            },
+            jobs=jobs or default_jobs(),
+            record_overlay=record_overlay,
+        )
+    )
+    typer.echo(f"report: {out / 'report.html'}")
+    typer.echo(json.dumps(figures))
+
+
+def _json(text: str, option: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} {text!r} is no JSON ({error})") from None
+    if not isinstance(document, dict):
+        raise typer.BadParameter(f"{option} must be a JSON object, such as '{{\"lr\": 0.002}}'")
+    return document
+
+
+if __name__ == "__main__":
+    app(prog_name="fpg-pose")
