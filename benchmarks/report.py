@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write the figures of benchmarks/results/*.json into docs/results.md; none is copied by hand.
+
+    python benchmarks/report.py           # rewrite the generated sections
+    python benchmarks/report.py --check   # only say whether they are up to date (exit 1 if not)
+
+Each file becomes one section between two marker lines; everything else in the page is left alone.
+A section whose markers the page lacks is added at its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "results.md"
+
+# Heading of a column, key of the row, how to print its value.
+_COLUMNS = (
+    ("object", "object", "{}"),
+    ("photographs", "images", "{:d}"),
+    ("targets", "targets", "{:d}"),
+    ("misses", "misses", "{:d}"),
+    ("ADD(-S) .1d", "add01", "{:.3f}"),
+    ("AR MSSD", "mssd_recall", "{:.3f}"),
+    ("AR MSPD", "mspd_recall", "{:.3f}"),
+    ("rotation, median deg", "rotation_deg_median", "{:.1f}"),
+    ("translation, median mm", "translation_mm_median", "{:.0f}"),
+    ("latency p50, ms", "latency_ms_p50", "{:.1f}"),
+    ("pose MMACs", "macs_pose", "mega"),
+    ("locator MMACs", "macs_locator", "mega"),
+    ("trained on renders", "train_images", "{:,d}"),
+    ("training, min", "train_minutes", "{:.0f}"),
+    ("seed", "seed", "{}"),
+    ("machine", "machine", "{}"),
+    ("date", "date", "{}"),
+)
+_MISSING = "-"
+
+
+def section(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The generated section of one results file, markers included."""
+    lines = [_marker("begin", name), ""]
+    lines.append("| " + " | ".join(heading for heading, _, _ in _COLUMNS) + " |")
+    lines.append("| " + " | ".join("---" for _ in _COLUMNS) + " |")
+    for row in rows:
+        cells = (_cell(row.get(key), form) for _, key, form in _COLUMNS)
+        lines.append("| " + " | ".join(cells) + " |")
+    keys = ("train_command", "command")
+    commands = list(dict.fromkeys(row[key] for row in rows for key in keys if row.get(key)))
+    if commands:
+        lines += ["", "Trained and measured by:", "", "```sh", *commands, "```"]
+    return "\n".join([*lines, "", _marker("end", name)])
+
+
+def with_section(page: str, name: str, text: str) -> str:
+    """The page with one section replaced, or added at its end where it has none."""
+    begin, end = _marker("begin", name), _marker("end", name)
+    if begin not in page or end not in page:
+        return page.rstrip("\n") + f"\n\n{text}\n"
+    before, rest = page.split(begin, 1)
+    return before + text + rest.split(end, 1)[1]
+
+
+def render(page: str, results: Path) -> str:
+    """The page with the sections of all results files in a folder."""
+    for file in sorted(results.glob("*.json")):
+        page = with_section(page, file.stem, section(file.stem, json.loads(file.read_text())))
+    return page
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if outdated")
+    options = parser.parse_args(arguments)
+    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Results\n"
+    new = render(page, RESULTS)
+    if options.check:
+        if new != page:
+            print(f"{PAGE} is outdated: run python benchmarks/report.py", file=sys.stderr)
+        return int(new != page)
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+def _marker(kind: str, name: str) -> str:
+    return f"<!-- {kind}: {name}, written by benchmarks/report.py -->"
+
+
+def _cell(value: Any, form: str) -> str:
+    if value is None or value != value:  # a NaN is not equal to itself
+        return _MISSING
+    if form == "mega":
+        return f"{value / 1e6:.1f}"
+    return form.format(value).replace("|", "/")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
