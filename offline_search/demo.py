@@ -203,9 +203,9 @@ def _report(
         },
     )
     write_page(out / "report.html", report(run))
-    typical = [frame for heading, frame in chosen if heading == "Typical"]
-    if typical and typical[0].stamp_ns in gallery.stills:
-        write_png(out / "overlay.png", gallery.stills[typical[0].stamp_ns])
+    shown = [f.stamp_ns for heading, f in sorted(chosen, key=lambda item: item[0] != "Typical")]
+    if shown and shown[0] in gallery.stills:
+        write_png(out / "overlay.png", gallery.stills[shown[0]])
     (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     return figures
 

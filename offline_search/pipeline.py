@@ -22,7 +22,8 @@ from fpg_pose_ros.bundle import MANIFEST, Bundle, read_bundle, write_bundle
 from offline_search.evaluate import evaluate_rendered
 from offline_search.export import TrainedObject, export
 from offline_search.plan import Plan, Request, make_plan
-from offline_search.prepare import render_layers, run_trainings
+from offline_search.prepare import run_trainings, stores_of
+from offline_search.rendering import render_layers
 from offline_search.report.machine import own_command
 from offline_search.retrain import VALIDATION_SEED
 from offline_search.training.checkpoint import write_atomic
@@ -69,7 +70,7 @@ def pipeline(
         return finished
     trainings = [*plan.poses, plan.locator]
     with _stage(out, "render"):
-        render_layers(trainings, jobs=jobs, cache=cache)
+        render_layers(stores_of(trainings, cache), jobs=jobs)
     with _stage(out, "train"):
         run_trainings(trainings, jobs=jobs, cache=cache)
     with _stage(out, "export"):
@@ -142,8 +143,8 @@ def complete_manifest(
             "command": command,
             "request": plan.request.to_json(),
             "seed": plan.request.seed,
-            "data": f"renders of {', '.join(t.model.name for t in plan.things)} on "
-            "procedural backgrounds; no photographs",
+            "data": f"renders of {', '.join(t.model.name for t in plan.things)} before made-up "
+            "backgrounds and pictures that come with scikit-image; no photograph of the object",
             "minutes": round(sum(minutes.values()), 2),
             "minutes_by_stage": dict(minutes),
             "minutes_by_network": {

@@ -1,33 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pipeline's two long stages, spread over processes: rendering layers and training networks."""
+"""The pipeline's trainings: what each draws from, and running them side by side."""
 
 from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
-import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-
-from tqdm import tqdm
 
 from fpg_pose_ros.errors import FpgPoseError
 from offline_search.data.datasets import LocatorDataset, PoseDataset
 from offline_search.data.layers import LayerStore
 from offline_search.data.objects import load_object
-from offline_search.processes import die_with_parent
+from offline_search.processes import ONE_THREAD, die_with_parent, environment
 from offline_search.retrain import Kind, make_task, retrain
 from offline_search.space.architecture import Architecture
 from offline_search.training.config import TrainConfig, TrainingError
 from offline_search.training.loop import RESULT_FILE, TrainingStopped
-
-_CHUNK = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,34 +46,6 @@ class Training:
         return (self.out / RESULT_FILE).exists()
 
 
-def render_layers(trainings: Sequence[Training], *, jobs: int, cache: Path | None) -> None:
-    """Renders all layers that the trainings and their validations draw from."""
-    stores = {
-        store.folder: store
-        for training in trainings
-        if not training.finished
-        for store in _stores(training, cache)
-    }
-    if all(store.ready() == len(store) for store in stores.values()):
-        return
-    bar = tqdm(total=sum(map(len, stores.values())), desc="render", unit="img")
-    # Not multiprocessing.Pool: it can hang when it is terminated in the midst of work.
-    with bar, _one_thread_each():
-        workers = ProcessPoolExecutor(
-            max(jobs, 1), multiprocessing.get_context("spawn"), initializer=_renderer_process
-        )
-        try:
-            chunks = [
-                workers.submit(_render_chunk, store, start)
-                for store in stores.values()
-                for start in range(0, len(store), _CHUNK)
-            ]
-            for chunk in as_completed(chunks):
-                bar.update(chunk.result())
-        finally:
-            workers.shutdown(cancel_futures=True)
-
-
 def run_trainings(trainings: Sequence[Training], *, jobs: int, cache: Path | None) -> None:
     """Trains what is not trained yet: one after another, or up to `jobs` at a time.
 
@@ -103,7 +67,7 @@ def run_trainings(trainings: Sequence[Training], *, jobs: int, cache: Path | Non
             while waiting and free:
                 training, line = waiting.pop(0), free.pop(0)
                 process = context.Process(target=_training_process, args=(training, cache))
-                with _one_thread_each(), _environment(TQDM_POSITION=str(line)):
+                with environment(**ONE_THREAD, TQDM_POSITION=str(line)):
                     process.start()
                 running[process], lines[process] = training, line
             process = _first_ended(running)
@@ -133,6 +97,12 @@ def _first_ended(running: dict[SpawnProcess, Training]) -> SpawnProcess:
     return ended
 
 
+def stores_of(trainings: Sequence[Training], cache: Path | None) -> list[LayerStore]:
+    """All layers that trainings not yet finished, and their validations, draw from; each once."""
+    found = [store for t in trainings if not t.finished for store in _stores(t, cache)]
+    return list({store.folder: store for store in found}.values())
+
+
 def _stores(training: Training, cache: Path | None) -> Iterator[LayerStore]:
     things = [load_object(name) for name in training.objects]
     task, _ = make_task(things, training.kind, training.architecture, training.config, cache)
@@ -143,19 +113,6 @@ def _stores(training: Training, cache: Path | None) -> Iterator[LayerStore]:
         elif isinstance(samples, LocatorDataset):
             yield from samples.layers
             yield samples.clutter
-
-
-def _render_chunk(store: LayerStore, start: int) -> int:
-    """Renders what is missing of a chunk of layers; returns the chunk's length."""
-    chunk = range(start, min(start + _CHUNK, len(store)))
-    for index in chunk:
-        store[index]
-    return len(chunk)
-
-
-def _renderer_process() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it after its chunk
-    die_with_parent()
 
 
 def _train(training: Training, cache: Path | None) -> None:
@@ -176,22 +133,3 @@ def _training_process(training: Training, cache: Path | None) -> None:
     except FpgPoseError as error:
         print(f"{training.out.name}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
-
-
-def _one_thread_each() -> AbstractContextManager[None]:
-    return _environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Sets environment variables for processes started meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -19,12 +19,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from fpg_pose_ros.errors import FpgPoseError
 
 _PR_SET_PDEATHSIG = 1
 #: How long a program may take to end after each signal, gentlest first.
 _STOP_STEPS = ((signal.SIGINT, 10.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
+
+
+#: For processes that fill the cores by their number: more threads would get in each other's way.
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class ProcessError(FpgPoseError):
@@ -135,6 +140,21 @@ class ProcessGroup:
     ) -> None:
         """Stops everything, whatever happened."""
         self.stop()
+
+
+@contextlib.contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Sets environment variables for processes started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -7,17 +7,22 @@ No ROS here: the child imports this module, and is to start quickly.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from typing import Final
 
 from fpg_pose_ros.errors import FpgPoseError
 from fpg_pose_ros.sources import Frame
 
 OpenFrames = Callable[[], Iterable[Frame]]
+
+# Making frames must not delay the ones that are due.
+_NICE: Final = 10
 
 
 class _End:
@@ -94,6 +99,7 @@ def _produce(open_frames: OpenFrames, sender: Connection) -> None:
     # Ctrl-C reaches the whole process group; the parent decides when this ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.nice(_NICE)
     with suppress(BrokenPipeError):
         try:
             for frame in open_frames():

@@ -67,7 +67,7 @@ def training(bundle: Bundle) -> Section:
 
 
 def _course(name: str, course: Mapping[str, Any]) -> list[Chart]:
-    rows, checks = course.get("train", {}), course.get("validation", {})
+    rows, checks = course.get("train", {}), _one_of_each(course.get("validation", {}))
     thousand = Axis("thousand images", 0.0, None)
     charts = []
     if rows.get("loss"):
@@ -92,3 +92,11 @@ def _course(name: str, course: Mapping[str, Any]) -> list[Chart]:
         legend = [(label, tone) for tone, (_, label) in enumerate(shares)]
         charts.append(Chart(f"{name}: validation", drawing, legend=legend))
     return charts
+
+
+def _one_of_each(checks: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Validations without those that a later one follows at once: the last, larger one counts."""
+    images = checks.get("images", [])
+    after = [*images[1:], float("inf")][: len(images)]
+    kept = [i for i, (now, then) in enumerate(zip(images, after, strict=True)) if then > 1.02 * now]
+    return {key: [values[i] for i in kept] for key, values in checks.items()}

@@ -61,8 +61,10 @@ def _head(architecture: Mapping[str, Any], size: tuple[int, int]) -> Part:
         strips += [f"separable {widths[-1]}", "classes", "box"]
     else:
         strips += (["correction 3×3"] if head["sic"] else []) + ["1×1 maps"]
+        outputs += bool(head.get("mask"))
     scale = 2**doublings
-    title = "head · locator" if head["kind"] == "locator" else "head · heatmaps"
+    maps = "heatmaps and mask" if head.get("mask") else "heatmaps"
+    title = "head · locator" if head["kind"] == "locator" else f"head · {maps}"
     return Part(title, tuple(strips), (size[0] * scale, size[1] * scale), outputs, 1)
 
 

@@ -13,6 +13,7 @@ from fpg_pose_ros.objects import ObjectModel
 from offline_search.metrics.scores import ObjectGeometry
 from offline_search.report.demonstration import Run, report
 from offline_search.report.judgement import judge, summary
+from offline_search.report.learned import _one_of_each
 from offline_search.report.pictures import select, write_pictures
 from offline_search.report.recording import read_recording
 from offline_search.space.presets import preset
@@ -122,3 +123,9 @@ def test_a_run_that_found_nothing_has_a_report_too(make_report: Callable[..., st
 def test_a_run_without_answers_has_a_report_too(make_report: Callable[..., str]) -> None:
     page = Page(make_report([0.0, 0.0], ["silent", "silent"]))
     assert "The node answered nothing." in page.text
+
+
+def test_of_two_validations_at_one_place_the_last_is_drawn() -> None:
+    course = {"images": [10.0, 99.0, 100.0], "add01": [0.1, 0.5, 0.8]}
+    assert _one_of_each(course) == {"images": [10.0, 100.0], "add01": [0.1, 0.8]}
+    assert _one_of_each({}) == {}

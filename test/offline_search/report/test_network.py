@@ -34,3 +34,12 @@ def test_several_operators_of_a_layer_are_named_together() -> None:
     assert drawn[1].strips == ("mb_k3_e3 + sep_k3",)
     assert drawn[-1].size == architecture.map_size
     assert "mb_k3_e3 + sep_k3" in draw(architecture.to_json())
+
+
+def test_a_mask_is_one_more_channel_of_the_head() -> None:
+    stage = Stage(16, 2, (("sep_k3",),))
+    plain = Architecture((64, 64), 8, 8, (stage,), Head("heatmap", (16,), 4))
+    masked = Architecture((64, 64), 8, 8, (stage,), Head("heatmap", (16,), 4, mask=True))
+    assert parts(plain.to_json())[-1].channels == plain.head.maps
+    assert parts(masked.to_json())[-1].channels == masked.head.maps
+    assert "mask" in parts(masked.to_json())[-1].title

@@ -19,10 +19,16 @@ from offline_search.training.loss import (
 STRIDE, SIGMA, SIZE = 4.0, 1.25, 16
 
 
+def log_gaussian(centres: Tensor, cells: int, sigma: float) -> Tensor:
+    """(..., cells) up to a constant; finite however far from the centre."""
+    return -0.5 * ((torch.arange(cells) - centres[..., None]) / sigma) ** 2
+
+
 def perfect_logits(keypoints: Tensor) -> Tensor:
-    """Logs of the target maps for (B, K, 2) crop pixels."""
+    """Maps whose softmax is the target, for (B, K, 2) crop pixels."""
     x, y = to_cells(keypoints, STRIDE).unbind(-1)
-    return (gaussian(y, SIZE, SIGMA)[..., :, None] * gaussian(x, SIZE, SIGMA)[..., None, :]).log()
+    along_y, along_x = log_gaussian(y, SIZE, SIGMA), log_gaussian(x, SIZE, SIGMA)
+    return along_y[..., :, None] + along_x[..., None, :]
 
 
 def test_pixel_centres_and_cell_centres_agree() -> None:
@@ -32,8 +38,15 @@ def test_pixel_centres_and_cell_centres_agree() -> None:
     assert to_cells(torch.tensor(0.0), 0.5) == 0.5  # two bins a pixel: pixel 0 is between them
 
 
+def test_targets_are_distributions_around_the_label() -> None:
+    target = gaussian(torch.tensor([7.3, 0.2]), SIZE, SIGMA)
+    assert torch.allclose(target.sum(-1), torch.ones(2))
+    mean = (target[0] * torch.arange(SIZE)).sum()
+    assert mean.item() == pytest.approx(7.3, abs=1e-3)
+
+
 def test_the_target_map_itself_has_no_loss_and_any_other_has() -> None:
-    keypoints = torch.tensor([[[20.3, 33.0], [40.0, 11.7]]])
+    keypoints = torch.tensor([[[28.3, 33.0], [36.0, 30.7]]])
     logits = perfect_logits(keypoints)
     kwargs = {"stride": STRIDE, "sigma": SIGMA}
     at_best = heatmap_loss(logits, keypoints[:, None], **kwargs)
@@ -76,7 +89,7 @@ def test_keypoints_outside_the_crop_teach_nothing() -> None:
 def test_simcc_is_zero_at_its_target_and_grows_with_distance() -> None:
     keypoints = torch.tensor([[[[20.3, 33.0]]]])
     x, y = to_cells(keypoints[:, 0], 0.5).unbind(-1)
-    logits = (gaussian(x, 128, 6.0).log(), gaussian(y, 128, 6.0).log())
+    logits = (log_gaussian(x, 128, 6.0), log_gaussian(y, 128, 6.0))
     losses = [
         simcc_loss(logits, keypoints + torch.tensor([shift, 0.0]), stride=0.5, sigma=6.0).item()
         for shift in (0.0, 2.0, 4.0)
