@@ -3,8 +3,7 @@
 
 Like EfficientPose (arXiv 2012.07086): stride 16 in all, slim up-sampling to 4. Widths suit one CPU
 core: few channels where maps are large. `small_any_roll` commutes with quarter turns (`turns=4`):
-objects that occur at any roll it learns about twice as fast as `small`; where up is up, `small` is
-the better one.
+it is meant for objects that occur at any roll, which it need not learn one by one.
 """
 
 from __future__ import annotations
