@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,8 @@ def _run(task: Task, state: TrainState, out: Path) -> None:
             start_images=state.step * config.batch,
         ) as journal,
     ):
-        _steps(task, state, out, journal, stop)
+        with _advice_on_killed_workers():
+            _steps(task, state, out, journal, stop)
         verdict = task.finish(state.averaged, config.validation)
         images = state.step * config.batch
         journal.row("validation", state.step, images, verdict.metrics)
@@ -161,7 +162,7 @@ def _steps(task: Task, state: TrainState, out: Path, journal: Journal, stop: lis
     )
     begin = last = time.monotonic()
     before = state.seconds
-    for batch in _alive(loader):
+    for batch in loader:
         state.count(_step(task, state, batch))
         state.step += 1
         state.seconds = before + time.monotonic() - begin
@@ -190,10 +191,11 @@ def _steps(task: Task, state: TrainState, out: Path, journal: Journal, stop: lis
             )
 
 
-def _alive(loader: Iterable[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
-    """The loader's batches; a worker that was killed ends them with advice."""
+@contextmanager
+def _advice_on_killed_workers() -> Iterator[None]:
+    """The loader reports a killed worker by a signal, hence anywhere in the loop."""
     try:
-        yield from loader
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

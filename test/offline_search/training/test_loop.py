@@ -210,22 +210,19 @@ def test_a_stop_signal_finishes_the_step_and_saves(tmp_path: Path, number: signa
     assert load_checkpoint(tmp_path / CHECKPOINT_FILE)[1]["step"] > 4
 
 
-def test_a_killed_worker_ends_with_advice(tmp_path: Path) -> None:
-    class Deadly(DrawnPoses):
-        def __getitem__(self, index):  # type: ignore[no-untyped-def]
-            if index == 40:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().__getitem__(index)
-
-    config = replace(SHORT, workers=1, checkpoint_images=8)
-    architecture = tiny()
-    task = PoseTask(tetrahedron(), Deadly(1), DrawnPoses(2), architecture, config, 1.28)
-    with pytest.raises(TrainingError, match="run the same command again"):
-        train(task, architecture, config, tmp_path)
-    assert load_checkpoint(tmp_path / CHECKPOINT_FILE)[1]["step"] > 0
-    whole = learn(tmp_path / "whole", config)
-    resumed = learn(tmp_path, config)
-    assert same(whole.network.state_dict(), resumed.network.state_dict())
+def test_a_killed_worker_ends_with_advice_and_nothing_is_lost(tmp_path: Path) -> None:
+    whole, hurt = tmp_path / "whole", tmp_path / "hurt"
+    child = start_child(hurt, workers=1, pause=0.1)
+    wait_for(hurt / CHECKPOINT_FILE, child)
+    for worker in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split():
+        os.kill(int(worker), signal.SIGKILL)
+    said, _ = child.communicate(timeout=120)
+    assert child.returncode == 2
+    assert "run the same command again" in said
+    for process in (start_child(whole, workers=0), start_child(hurt, workers=1)):
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    assert same(weights(whole), weights(hurt))
 
 
 def test_a_loss_that_is_not_finite_ends_with_advice(tmp_path: Path) -> None:
