@@ -22,8 +22,6 @@ from fpg_pose_ros.decode import (
 from fpg_pose_ros.geometry import (
     Array,
     Camera,
-    apply_affine,
-    invert_affine,
     log_so3,
     rotation_angle,
 )
@@ -34,7 +32,9 @@ from fpg_pose_ros.silhouette import (
     refine_distance,
     seen_area,
 )
-from fpg_pose_ros.solve import PnPSolution, SolveError, solve_pnp
+from fpg_pose_ros.solve import PnPSolution, SolveError
+from fpg_pose_ros.steps import solve_observations, to_image
+from offline_search.data.views import IMAGE_SIZE
 from offline_search.metrics.pose_error import add, adi, re
 from offline_search.metrics.recall import ADD_THRESHOLD, area_under_recall, recall
 from offline_search.space.architecture import Architecture
@@ -78,6 +78,11 @@ class Prediction:
     T_camera_object: Array
     K: Array
     A: Array
+
+    @property
+    def camera(self) -> Camera:
+        """Of the full image, without distortion, as training data is rendered."""
+        return Camera(*IMAGE_SIZE, self.K)
 
 
 @torch.no_grad()
@@ -126,14 +131,8 @@ def solve(
     prediction: Prediction, observations: KeypointObservations, model: ObjectModel
 ) -> PnPSolution | None:
     """The pose of one prediction, or None where the keypoints determine none."""
-    back = invert_affine(prediction.A)
-    K_inverse = np.linalg.inv(prediction.K)
-    pixels = apply_affine(back, observations.pixels)
-    normalised = pixels @ K_inverse[:2, :2].T + K_inverse[:2, 2]
-    linear = K_inverse[:2, :2] @ back[:, :2]
-    covariances = linear @ observations.covariances @ linear.T
     try:
-        return solve_pnp(model.keypoints, normalised, covariances)
+        return solve_observations(model, to_image(observations, prediction.A), prediction.camera)
     except SolveError:
         return None
 
@@ -142,10 +141,9 @@ def distance_evidence(
     prediction: Prediction, pose: PnPSolution, silhouette: Silhouette, architecture: Architecture
 ) -> float | None:
     """What the predicted mask says of the pose's distance, see `log_distance_ratio`."""
-    # Wide enough that no part of the object is cut; an ideal lens has no edge.
-    camera = Camera(width=640, height=480, K=prediction.K)
+    T, size = pose.T_camera_object, architecture.input_size
     return log_distance_ratio(
-        silhouette.area(pose.T_camera_object, camera, prediction.A, architecture.input_size),
+        silhouette.area(T, prediction.camera, prediction.A, size),
         seen_area(prediction.logits[0][-1], architecture.output_stride),
     )
 
