@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from offline_search.data.datasets import LocatorDataset, PoseDataset, Ramp
+from offline_search.data.datasets import LocatorDataset, Ramp, as_ramp
 from offline_search.data.objects import RenderableObject, load_object
+from offline_search.data.sources import PoseSamples, PoseSource, RenderedPoses, Split
 from offline_search.space.architecture import Architecture, ArchitectureError
 from offline_search.space.presets import preset
 from offline_search.training.config import TrainConfig, TrainingError
@@ -68,8 +69,6 @@ def make_task(
     """The data and loss of a training, with its architecture."""
     if config.seed >= VALIDATION_SEED:
         raise TrainingError(f"training config: seed must be below {VALIDATION_SEED}")
-    difficulty = Ramp(_EASY, 1.0, round(config.curriculum * config.images))
-    length, held_out = config.steps * config.batch, 2 * config.validation
     if kind == "locator":
         network = load_architecture(architecture, len(things))
         shape = network.input_size
@@ -78,40 +77,73 @@ def make_task(
             seed=config.seed,
             shape=shape,
             layers=config.layers,
-            difficulty=difficulty,
-            length=length,
+            difficulty=curriculum(config),
+            length=config.steps * config.batch,
             cache=cache,
         )
         unseen_frames = LocatorDataset(
-            things, seed=VALIDATION_SEED, shape=shape, layers=held_out, cache=cache
+            things,
+            seed=VALIDATION_SEED,
+            shape=shape,
+            layers=2 * config.validation,
+            difficulty=config.difficulty,
+            cache=cache,
         )
         return LocatorTask(frames, unseen_frames, network, config), network
     if len(things) != 1:
         raise TrainingError(f"a pose network is trained for one object, not for {len(things)}")
-    thing = things[0]
-    network = load_architecture(architecture, len(thing.model.keypoints))
+    source = RenderedPoses(things[0], cache)
+    network = load_architecture(architecture, len(source.model.keypoints))
+    return make_pose_task(source, network, config), network
+
+
+def make_pose_task(source: PoseSource, network: Architecture, config: TrainConfig) -> PoseTask:
+    """The data and loss of a pose network's training.
+
+    Raises:
+        TrainingError: The network does not fit the object, or its input is not square.
+    """
     height, width = network.input_size
     if height != width:
         raise TrainingError(f"a pose network needs a square input, not {width}x{height}")
-    crops = PoseDataset(
-        thing,
-        seed=config.seed,
-        resolution=width,
-        layers=config.layers,
-        difficulty=difficulty,
-        length=length,
+    crops, unseen = (pose_samples(source, split, config, width) for split in ("train", "held_out"))
+    return PoseTask(source.model, crops, unseen, network, config, CROP_MARGIN)
+
+
+def pose_samples(
+    source: PoseSource,
+    split: Split,
+    config: TrainConfig,
+    resolution: int,
+    *,
+    seed: int | None = None,
+) -> PoseSamples:
+    """Crops as a training draws them: a curriculum of difficulty in the training split.
+
+    Args:
+        source: Of the object.
+        split: What is trained on, or what never is.
+        config: The training's.
+        resolution: Side of the crops, px.
+        seed: Of the samples; by default the training's, or that of all validations.
+    """
+    training = split == "train"
+    return source.samples(
+        split,
+        seed=seed if seed is not None else config.seed if training else VALIDATION_SEED,
+        resolution=resolution,
         margin=CROP_MARGIN,
-        cache=cache,
+        layers=config.layers if training else 2 * config.validation,
+        layer_px=config.layer_px,
+        difficulty=curriculum(config) if training else as_ramp(config.difficulty),
+        length=config.steps * config.batch if training else 2 * config.validation,
     )
-    unseen_crops = PoseDataset(
-        thing,
-        seed=VALIDATION_SEED,
-        resolution=width,
-        layers=held_out,
-        margin=CROP_MARGIN,
-        cache=cache,
-    )
-    return PoseTask(thing.model, crops, unseen_crops, network, config, CROP_MARGIN), network
+
+
+def curriculum(config: TrainConfig) -> Ramp:
+    """Difficulty over the samples of a training."""
+    hardest = config.difficulty
+    return Ramp(min(_EASY, hardest), hardest, round(config.curriculum * config.images))
 
 
 def load_architecture(source: str | Path | Architecture, outputs: int) -> Architecture:
@@ -120,7 +152,7 @@ def load_architecture(source: str | Path | Architecture, outputs: int) -> Archit
     Raises:
         ArchitectureError: There is no such preset or file, or it does not fit.
     """
-    if isinstance(source, Architecture):
+    if not isinstance(source, str | Path):
         return source
     path = Path(source)
     if path.suffix != ".json":

@@ -88,6 +88,7 @@ class PoseDataset:
         length: int | None = None,
         margin: float = 1.28,
         layer_seed: int | None = None,
+        layer_px: int | None = None,
         cache: Path | None = None,
     ) -> None:
         """Opens the layer caches; renders nothing yet.
@@ -101,6 +102,7 @@ class PoseDataset:
             length: how many samples, `layers` by default; each run of `layers` shows each once.
             margin: side of a crop in sides of the object's box, as the estimator cuts it.
             layer_seed: of the renders, so that runs can share them; `seed` by default.
+            layer_px: side of a layer; None: `layer_resolution` of the crops.
             cache: folder of the layer caches.
         """
         self.thing = thing
@@ -113,7 +115,7 @@ class PoseDataset:
             thing,
             seed=seed if layer_seed is None else layer_seed,
             count=layers,
-            resolution=layer_resolution(resolution, margin),
+            resolution=layer_px or layer_resolution(resolution, margin),
         )
         self.clutter = _clutter(cache)
 

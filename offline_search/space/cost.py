@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 from offline_search.space.architecture import STEM_STRIDE, Architecture, ArchitectureError
 from offline_search.space.heads import HEADS
 from offline_search.space.kits import IMAGE_CHANNELS, kit
@@ -12,6 +14,7 @@ from offline_search.space.operators import operator
 __all__ = ["Cost", "cost"]
 
 
+@singledispatch
 def cost(architecture: Architecture) -> Cost:
     """MACs (batch 1, head included) and parameters, the built network's to the last one.
 
@@ -19,17 +22,8 @@ def cost(architecture: Architecture) -> Cost:
         ArchitectureError: An operator is unknown or cannot stand at its place.
     """
     make = kit(architecture.turns)
-    size = halve(architecture.input_size, STEM_STRIDE)
-    width = architecture.stem_width
-    total = (
-        make.dense_cost(IMAGE_CHANNELS, width, 3, size, STEM_STRIDE)
-        + make.norm_cost(width)
-        + make.depthwise_cost(width, 3, size)
-        + make.norm_cost(width)
-        + make.dense_cost(width, architecture.stem_out, 1, size)
-        + make.norm_cost(architecture.stem_out)
-    )
-    inputs = architecture.stem_out
+    total = stem_cost(architecture) + head_cost(architecture)
+    size, inputs = halve(architecture.input_size, STEM_STRIDE), architecture.stem_out
     for index, stage in enumerate(architecture.stages):
         stride = stage.stride
         for names in stage.layers:
@@ -42,5 +36,26 @@ def cost(architecture: Architecture) -> Cost:
                     )
                 total += candidate.price(make, inputs, stage.width, stride, size)
             size, inputs, stride = halve(size, stride), stage.width, 1
-    _, head_cost = HEADS[architecture.head.kind]
-    return total + head_cost(inputs, architecture, size)
+    return total
+
+
+def stem_cost(architecture: Architecture) -> Cost:
+    """Of the stem alone."""
+    make, width = kit(architecture.turns), architecture.stem_width
+    size = halve(architecture.input_size, STEM_STRIDE)
+    return (
+        make.dense_cost(IMAGE_CHANNELS, width, 3, size, STEM_STRIDE)
+        + make.norm_cost(width)
+        + make.depthwise_cost(width, 3, size)
+        + make.norm_cost(width)
+        + make.dense_cost(width, architecture.stem_out, 1, size)
+        + make.norm_cost(architecture.stem_out)
+    )
+
+
+def head_cost(architecture: Architecture) -> Cost:
+    """Of the head alone."""
+    height, width = architecture.input_size
+    size = height // architecture.stride, width // architecture.stride
+    _, price = HEADS[architecture.head.kind]
+    return price(architecture.stages[-1].width, architecture, size)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -69,8 +70,12 @@ class Network(nn.Module):
         return self.head(self.layers(self.stem(x)))
 
 
+@singledispatch
 def build(architecture: Architecture, *, seed: int | None = None) -> Network:
     """A freshly initialised network; with `seed` the weights depend on it alone.
+
+    Other descriptions of a network than ours can register how they are built, and with
+    `cost` what they cost; the training loop then takes them as it takes an `Architecture`.
 
     Raises:
         ArchitectureError: An operator is unknown or cannot stand at its place.

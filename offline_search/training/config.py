@@ -32,7 +32,10 @@ class TrainConfig:
         threads: Of torch's operators in the training process.
         workers: Processes that make samples; 0 makes them in the training process.
         layers: Distinct renders of the object kept on disk, from which samples are composed.
-        curriculum: Share of the training over which the data's difficulty rises from easy to full.
+        layer_px: Side of a pose network's renders; None: just enough for its crops. Networks of
+            different input sizes share renders of one size.
+        curriculum: Share of the training over which the data's difficulty rises to its end.
+        difficulty: Where it ends, and of held-out samples: 0 = clean to 1 = cluttered.
         validation: Held-out samples of the last validation.
         validations: Smaller validations on the way, evenly spaced.
         checkpoint_images: Samples between checkpoints.
@@ -50,7 +53,9 @@ class TrainConfig:
     threads: int = 1
     workers: int = 1
     layers: int = 6000
+    layer_px: int | None = None
     curriculum: float = 0.3
+    difficulty: float = 1.0
     validation: int = 512
     validations: int = 6
     checkpoint_images: int = 8000
@@ -59,17 +64,17 @@ class TrainConfig:
         """Checks every field."""
         for name in ("images", "batch", "threads", "layers", "validation", "checkpoint_images"):
             _check(int(getattr(self, name)) >= 1, name, getattr(self, name), "at least 1")
+        _check(self.layer_px is None or self.layer_px >= 8, "layer_px", self.layer_px, "at least 8")
         for name in ("workers", "seed", "validations"):
             _check(int(getattr(self, name)) >= 0, name, getattr(self, name), "0 or more")
         for name in ("lr", "sigma_px"):
             value = getattr(self, name)
             _check(isfinite(value) and value > 0, name, value, "positive")
         _check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        for name in ("warmup", "ema", "curriculum"):
-            value = getattr(self, name)
-            _check(
-                0 <= value < 1 or (name == "curriculum" and value == 1), name, value, "in [0, 1)"
-            )
+        for name in ("warmup", "ema"):
+            _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+        for name in ("curriculum", "difficulty"):
+            _check(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         _check(self.device.split(":")[0] in ("cpu", "cuda"), "device", self.device, "cpu or cuda")
 
     @property

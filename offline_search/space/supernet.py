@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights that all architectures of a search space share.
+
+A network of the space has the leading slices of the widest network's weights: a convolution of
+24 to 40 channels uses the first 24 and 40 of the same operator's at the same place (slimmable
+networks, Yu et al., arXiv 1812.08928; Once-for-All, arXiv 1908.09791). What is run is the very
+network that would be built for the architecture, with those slices put in place of its own
+weights: a training step costs what that network costs, and nothing is written twice.
+
+Batch norm uses the statistics of the batch while weights are shared. `inherit` makes an ordinary
+network of one architecture, whose statistics are then measured (`calibrate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from offline_search.space.architecture import Architecture
+from offline_search.space.gates import gated_mean
+from offline_search.space.network import Layer, Network, build
+from offline_search.space.search_space import Point, SearchSpace
+
+_LAYERS, _HEAD = "layers", "head"
+
+
+class GatedLayer(nn.Module):
+    """A layer whose operators' outputs are weighed by gates."""
+
+    def __init__(self, layer: Layer, gates: Tensor) -> None:
+        """`gates` (n,) belong to the layer's operators in their order."""
+        super().__init__()
+        self.operators = layer.operators
+        self.gates = gates
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C', h', w')."""
+        return gated_mean([branch(x) for branch in self.operators], self.gates)
+
+
+class Supernet(nn.Module):
+    """The shared weights, and networks that use them."""
+
+    def __init__(self, space: SearchSpace, outputs: int, seed: int) -> None:
+        """Freshly initialised weights for an object of `outputs` keypoints."""
+        super().__init__()
+        self.space = space
+        self.outputs = outputs
+        widest = self._widest()
+        self.body = build(widest, seed=seed)
+        self.body.head = nn.Identity()
+        # Heads differ in kind, and a linear layer over cells fits one input size only.
+        self.heads = nn.ModuleDict()
+        for head in space.heads:
+            for size in space.input_sizes:
+                key = self._head_key(replace(widest, input_size=(size, size), head=head))
+                if key not in self.heads:
+                    wanted = replace(
+                        widest,
+                        input_size=(size, size),
+                        head=replace(head, outputs=outputs),
+                    )
+                    self.heads[key] = build(wanted, seed=seed).head
+
+    def _widest(self) -> Architecture:
+        choices = tuple(
+            max(range(len(gene.choices)), key=lambda i, g=gene: g.choices[i])  # type: ignore[misc]
+            if gene.name != "head"
+            else 0
+            for gene in self.space.genes
+        )
+        opened = tuple(slot.candidates for slot in self.space.slots)
+        widest = self.space.architecture(Point(choices, opened), self.outputs)
+        # The widest stem need not be the last in the list, nor both of its widths one stem's.
+        return replace(
+            widest,
+            stem_width=max(width for width, _ in self.space.stems),
+            stem_out=max(width for _, width in self.space.stems),
+        )
+
+    def _head_key(self, architecture: Architecture) -> str:
+        head = replace(architecture.head, outputs=1)
+        index = self.space.heads.index(head)
+        per_size = head.kind == "simcc"
+        return f"{index}_{architecture.input_size[0]}" if per_size else str(index)
+
+    def run(
+        self, architecture: Architecture, x: Tensor, gates: Sequence[Tensor] | None = None
+    ) -> Any:
+        """The outputs of one architecture's network with the shared weights.
+
+        Args:
+            architecture: Of the space.
+            x: (B, 3, H, W) float32 RGB in 0..255, of its input size.
+            gates: For each slot those of its open operators; they weigh the outputs and receive
+                gradients. None: all are one.
+        """
+        network = _skeleton(architecture)
+        tensors = self._weights(architecture, network.named_parameters())
+        if gates is not None:
+            layers = zip(network.layers, gates, strict=True)
+            network.layers = nn.Sequential(
+                *(GatedLayer(cast(Layer, layer), gate) for layer, gate in layers)
+            )
+        return functional_call(network, tensors, (x,))
+
+    def inherit(self, architecture: Architecture) -> Network:
+        """An ordinary network of that architecture with a copy of the shared weights."""
+        network = build(architecture)
+        weights = self._weights(architecture, network.named_parameters())
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                parameter.copy_(weights[name])
+        device = next(self.parameters()).device
+        return network.to(device)
+
+    def _weights(
+        self, architecture: Architecture, wanted: Iterable[tuple[str, nn.Parameter]]
+    ) -> dict[str, Tensor]:
+        """Slices of the shared weights by the names of the architecture's own network."""
+        slots = [names for stage in architecture.stages for names in stage.layers]
+        head = self.heads[self._head_key(architecture)]
+        shared = {f"{_HEAD}.{name}": tensor for name, tensor in head.named_parameters()}
+        shared.update(self.body.named_parameters())
+        found = {}
+        for name, parameter in wanted:
+            tensor = shared[self._shared_name(name, slots)]
+            found[name] = tensor[tuple(slice(0, n) for n in parameter.shape)]
+        return found
+
+    def _shared_name(self, name: str, slots: Sequence[tuple[str, ...]]) -> str:
+        """layers.SLOT.operators.I.rest counts open operators; the shared one all candidates."""
+        parts = name.split(".")
+        if parts[0] != _LAYERS:
+            return name
+        slot = int(parts[1])
+        place = self.space.slots[slot].candidates.index(slots[slot][int(parts[3])])
+        return ".".join([*parts[:3], str(place), *parts[4:]])
+
+
+def _skeleton(architecture: Architecture) -> Network:
+    """The architecture's network without weights; its norms use each batch's own statistics."""
+    with torch.device("meta"):
+        network = Network(architecture)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return network
+
+
+@torch.no_grad()
+def calibrate(network: Network, images: Iterable[Tensor]) -> Network:
+    """Measures the batch norms' statistics anew, in place; returns the network for evaluation.
+
+    Args:
+        network: With weights whose statistics are not known.
+        images: Batches (B, 3, H, W) float32 RGB in 0..255.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+    network.train()
+    for batch in images:
+        network(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return network.eval()
+
+
+def open_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Those that the last backward pass reached."""
+    return (parameter for parameter in module.parameters() if parameter.grad is not None)
