@@ -69,6 +69,13 @@ class Overlays(str, Enum):
 ObjectNames = Annotated[
     list[str], typer.Option("--object", help="Name of a built-in object, or an object file.")
 ]
+PoseData = Annotated[
+    str | None,
+    typer.Option(
+        help="bop:PATH (--object 5, NAME=5 or FILE.yaml=5) or speed:PATH (--object tango or "
+        "FILE.yaml); by default renders of the object."
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(help="Folder of rendered layers; by default FPG_POSE_CACHE or the user's cache."),
@@ -141,6 +148,7 @@ def data_preview(
 def retrain(
     out: Annotated[Path, typer.Option(help="Folder of the training.")],
     objects: ObjectNames = ["spot"],  # noqa: B006
+    data: PoseData = None,
     kind: Annotated[NetworkKind, typer.Option(help="What the network is for.")] = NetworkKind.pose,
     architecture: Annotated[
         str | None, typer.Option(help="Preset or JSON file; by default small, or locator.")
@@ -176,9 +184,124 @@ def retrain(
         architecture=architecture or default,
         config=config,
         out=out,
+        data=data,
         cache=cache,
     )
     typer.echo(json.dumps({"out": str(out), "minutes": result.minutes, **result.metrics}))
+
+
+@app.command()
+def space(
+    name: Annotated[str, typer.Option(help="Name or YAML file of a space.")] = "full",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Describe a search space: its size, its layers with their candidates, its choices."""
+    from offline_search.space.search_space import load_space
+
+    described = load_space(name).to_json()
+    if as_json:
+        typer.echo(json.dumps(described))
+        return
+    typer.echo(f"{described['name']}: 10^{described['log10_size']:.1f} architectures")
+    for gene in described["genes"]:
+        typer.echo(f"  {gene['name']}: {', '.join(gene['choices'])}")
+    for slot in described["slots"]:
+        place = f"stage {slot['stage']}, layer {slot['layer']}"
+        typer.echo(f"  {place}: any of {', '.join(slot['candidates'])}")
+
+
+@app.command()
+def search(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the search; goes on with what is in it.")
+    ] = None,
+    objects: ObjectNames = ["spot"],  # noqa: B006
+    data: PoseData = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Most MACs of the network, such as 30M.")
+    ] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="Instead: most time of an inference here, such as 8ms.")
+    ] = None,
+    space: Annotated[str, typer.Option(help="Name or YAML file of a space.")] = "small",
+    strategy: Annotated[str, typer.Option(help="Name; --list shows them.")] = "fpg",
+    strategy_settings: Annotated[
+        str, typer.Option(help="The strategy's own settings, JSON.")
+    ] = "{}",
+    seed: Seed = 0,
+    images: Annotated[
+        int,
+        typer.Option(
+            help="Compute of the search: that of training a network of the budget on so many.",
+            min=1,
+        ),
+    ] = 10_000,
+    retrain_images: Annotated[
+        int, typer.Option(help="Samples of the found network's training; 0: none.", min=0)
+    ] = 16_000,
+    ranking: Annotated[
+        int, typer.Option(help="Networks trained briefly to check the estimates.", min=0)
+    ] = 4,
+    ranking_images: Annotated[int, typer.Option(help="Samples of each.", min=0)] = 1_500,
+    jobs: Annotated[int, typer.Option(help="Processes that render.", min=1)] = 1,
+    layers: Annotated[int, typer.Option(help="Different renders of the object.", min=1)] = 3_000,
+    device: Device = "cpu",
+    workers: Workers = 1,
+    cache: Cache = None,
+    settings: Annotated[str, typer.Option(help="Further settings of trainings, JSON.")] = "{}",
+    show: Annotated[bool, typer.Option("--list", help="Show strategies and spaces.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --list: as JSON.")] = False,
+) -> None:
+    """Find a network within a budget, train it from scratch, report."""
+    from offline_search.search import SearchRequest, known
+    from offline_search.search import search as run
+    from offline_search.search_stages import parse_macs, parse_milliseconds
+
+    if show:
+        listed = known()
+        if as_json:
+            typer.echo(json.dumps(listed))
+        for entry in [] if as_json else [*listed["strategies"], *listed["spaces"]]:
+            typer.echo(f"{entry['name']}: {entry['summary']}")
+        return
+    if out is None:
+        raise typer.BadParameter("where to? Give --out FOLDER")
+    if (budget is None) == (latency is None):
+        raise typer.BadParameter("give either --budget, such as 30M, or --latency, such as 8ms")
+    request = SearchRequest(
+        objects=tuple(objects),
+        budget=parse_macs(budget) if budget is not None else parse_milliseconds(str(latency)),
+        unit="MACs" if budget is not None else "ms",
+        data=data,
+        space=space,
+        strategy=strategy,
+        strategy_settings=_json(strategy_settings, "--strategy-settings"),
+        seed=seed,
+        images=images,
+        retrain_images=retrain_images,
+        ranking=ranking,
+        ranking_images=ranking_images,
+        settings={
+            "layers": layers,
+            "device": device,
+            "workers": workers,
+            **_json(settings, "--settings"),
+        },
+    )
+    result = run(request, out, jobs=jobs, cache=cache)
+    shown = ("macs", "params", "cost", "within_budget", "why", "layers_with_several", "minutes")
+    tau = (result["ranking"] or {}).get("kendall_tau")
+    typer.echo(f"report: {out / 'report.html'}")
+    typer.echo(
+        json.dumps(
+            {
+                "out": str(out),
+                **{name: result[name] for name in shown},
+                "kendall_tau": tau,
+                **(result["metrics"] or {}),
+            }
+        )
+    )
 
 
 @app.command()

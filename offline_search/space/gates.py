@@ -1,55 +1,114 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gates that open several operators of a layer, differentiable in their logits.
+"""Gates that choose a layer's operators, differentiable in their logits.
 
-Binary concrete (Maddison et al., arXiv 1611.00712; Jang et al., arXiv 1611.01144) with a straight-
-through estimator: what is computed is open or closed, what is differentiated is the relaxation.
-This form of FPG-NAS's gate (arXiv 2508.03618) is ours: the paper's own is not public.
+`SeveralGate` opens any number of them: a binary concrete variable each (Maddison et al., arXiv
+1611.00712) with a straight-through estimator, so that what is computed is open or closed and what
+is differentiated is the relaxation. This form of FPG-NAS's gate (arXiv 2508.03618) is ours: the
+paper's own is not public. `SingleGate` opens one, the usual choice of differentiable search
+(Gumbel softmax, arXiv 1611.01144): what the other is compared with.
 """
 
 from __future__ import annotations
 
+import math
+from typing import Protocol
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-# Keeps the logit of a uniform number finite.
+# Keeps logarithms of uniform numbers finite.
 _EPSILON = 1e-6
 
 
-def concrete_gates(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    """Hard gates whose gradient is the relaxed ones'.
+class Gate(Protocol):
+    """How the logits (n,) of a layer's candidates become open and closed gates."""
 
-    s = sigmoid((a + logit(u)) / temperature); g = [s > 1/2] + s - stop_gradient(s). The gate of the
-    greatest logit is always open, so that no layer is empty.
+    def sample(self, logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+        """Gates (n,) of exactly 0 or 1, at least one open, whose gradient is the relaxed ones'.
 
-    Args:
-        logits: (n,) a.
-        uniform: (n,) u in 0..1.
-        temperature: Above zero.
+        Args:
+            logits: (n,) a.
+            uniform: (n,) in 0..1, the noise.
+            temperature: Of the relaxation, above zero.
+        """
+        ...
 
-    Returns:
-        (n,) of exactly 0 or 1.
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(n,): how likely each is open."""
+        ...
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """(n,) bool: what is open without noise."""
+        ...
+
+    def initial_logit(self, probability: float, candidates: int) -> float:
+        """What all logits start from so that a gate is open with about that probability."""
+        ...
+
+
+class SeveralGate:
+    """Each gate on its own: s = sigmoid((a + logit(u)) / t), g = [s > 1/2] + s - stop_gradient(s).
+
+    The gate of the greatest a + logit(u) is always open, so that no layer is empty. (The greatest a
+    alone would open the same one in every step while all logits are still alike.)
     """
-    noise = uniform.clamp(_EPSILON, 1 - _EPSILON).logit()
-    soft = torch.sigmoid((logits + noise) / temperature)
-    hard = (soft > 0.5).to(soft.dtype)
-    hard[logits.argmax()] = 1.0
+
+    def sample(self, logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+        """See `Gate`."""
+        noise = uniform.clamp(_EPSILON, 1 - _EPSILON).logit()
+        soft = torch.sigmoid((logits + noise) / temperature)
+        hard = (soft > 0.5).to(soft.dtype)
+        hard[soft.argmax()] = 1.0
+        return _straight_through(hard, soft)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """See `Gate`."""
+        return torch.sigmoid(logits)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """See `Gate`: a > 0, and the greatest."""
+        opened = logits > 0
+        opened[logits.argmax()] = True
+        return opened
+
+    def initial_logit(self, probability: float, candidates: int) -> float:
+        """See `Gate`."""
+        return math.log(probability / (1.0 - probability))
+
+
+class SingleGate:
+    """One of n: the greatest of a + Gumbel noise, relaxed by softmax((a + noise) / t)."""
+
+    def sample(self, logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+        """See `Gate`."""
+        noise = -torch.log(-torch.log(uniform.clamp(_EPSILON, 1 - _EPSILON)))
+        soft = torch.softmax((logits + noise) / temperature, dim=0)
+        hard = F.one_hot(soft.argmax(), len(soft)).to(soft.dtype)
+        return _straight_through(hard, soft)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """See `Gate`."""
+        return torch.softmax(logits, dim=0)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """See `Gate`."""
+        return F.one_hot(logits.argmax(), len(logits)).bool()
+
+    def initial_logit(self, probability: float, candidates: int) -> float:
+        """See `Gate`: all alike, whatever the probability."""
+        return 0.0
+
+
+def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     # In this order the value is exact: hard + (soft - soft), not (hard + soft) - soft.
     return hard + (soft - soft.detach())
 
 
-def opened_by_default(logits: Tensor) -> Tensor:
-    """(n,) bool: the gates that are open without noise, a > 0, and that of the greatest logit."""
-    opened = logits > 0
-    opened[logits.argmax()] = True
-    return opened
-
-
-def gate_entropy(logits: Tensor) -> Tensor:
-    """(n,) entropies of the gates, bits: 1 where open and closed are as likely, 0 when decided."""
-    p = torch.sigmoid(logits)
-    log_p, log_q = torch.nn.functional.logsigmoid(logits), torch.nn.functional.logsigmoid(-logits)
-    bits: Tensor = -(p * log_p + (1 - p) * log_q) / torch.log(torch.tensor(2.0))
-    return bits
+def entropy_bits(probabilities: Tensor) -> Tensor:
+    """Entropies of open-or-closed variables: 1 where both are as likely, 0 where it is decided."""
+    p, q = probabilities, 1 - probabilities
+    return -(torch.xlogy(p, p) + torch.xlogy(q, q)) / math.log(2.0)
 
 
 def gated_mean(outputs: list[Tensor], gates: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
@@ -23,14 +25,10 @@ PIXEL_STD = 60.0
 class Layer(nn.Module):
     """The mean of several operators' outputs."""
 
-    def __init__(
-        self, make: Kit, names: tuple[str, ...], inputs: int, outputs: int, stride: int
-    ) -> None:
-        """Builds the operators of those names."""
+    def __init__(self, operators: Iterable[nn.Module]) -> None:
+        """`operators` give outputs of one shape."""
         super().__init__()
-        self.operators = nn.ModuleList(
-            operator(name).build(make, inputs, outputs, stride) for name in names
-        )
+        self.operators = nn.ModuleList(operators)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C', h', w')."""
@@ -44,25 +42,19 @@ class Layer(nn.Module):
 class Network(nn.Module):
     """Stem, stages, head. Input (B, 3, H, W) float32 RGB in 0..255; the output is the head's."""
 
-    def __init__(self, architecture: Architecture) -> None:
-        """Use `build`, which checks the architecture first."""
+    def __init__(
+        self,
+        architecture: Architecture,
+        stem: nn.Module,
+        layers: Iterable[nn.Module],
+        head: nn.Module,
+    ) -> None:
+        """Puts parts together; `build` makes them."""
         super().__init__()
         self.architecture = architecture
-        make = kit(architecture.turns)
-        width, inputs = architecture.stem_width, architecture.stem_out
-        self.stem = nn.Sequential(
-            normed(make, make.dense(IMAGE_CHANNELS, width, 3, STEM_STRIDE), width),
-            normed(make, make.depthwise(width, 3), width),
-            normed(make, make.dense(width, inputs, 1), inputs, act=False),
-        )
-        layers: list[nn.Module] = []
-        for stage in architecture.stages:
-            stride = stage.stride
-            for names in stage.layers:
-                layers.append(Layer(make, names, inputs, stage.width, stride))
-                inputs, stride = stage.width, 1
+        self.stem = stem
         self.layers = nn.Sequential(*layers)
-        self.head: nn.Module = HEADS[architecture.head.kind][0](inputs, architecture)
+        self.head = head
 
     def forward(self, x: Tensor) -> Any:
         """Logits (B, K, h, w) of a heatmap head; a pair of tensors of the others."""
@@ -82,7 +74,58 @@ def build(architecture: Architecture, *, seed: int | None = None) -> Network:
     """
     cost(architecture)  # refuses illegal operators with a clear message
     if seed is None:
-        return Network(architecture)
+        return _build(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(architecture)
+        return _build(architecture)
+
+
+def _build(architecture: Architecture) -> Network:
+    make = kit(architecture.turns)
+    stem = build_stem(architecture)
+    layers = [
+        Layer(place.build(make, name) for name in place.names) for place in places(architecture)
+    ]
+    return Network(architecture, stem, layers, build_head(architecture))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer's operators and shape."""
+
+    names: tuple[str, ...]
+    inputs: int
+    outputs: int
+    stride: int
+
+    def build(self, make: Kit, name: str) -> nn.Module:
+        """One operator of this shape."""
+        return operator(name).build(make, self.inputs, self.outputs, self.stride)
+
+
+def places(architecture: Architecture) -> list[Place]:
+    """Of all layers, in the order of computation."""
+    found, inputs = [], architecture.stem_out
+    for stage in architecture.stages:
+        stride = stage.stride
+        for names in stage.layers:
+            found.append(Place(names, inputs, stage.width, stride))
+            inputs, stride = stage.width, 1
+    return found
+
+
+def build_stem(architecture: Architecture) -> nn.Module:
+    """3x3 of stride 2, depthwise 3x3, 1x1."""
+    make, width = kit(architecture.turns), architecture.stem_width
+    outputs = architecture.stem_out
+    return nn.Sequential(
+        normed(make, make.dense(IMAGE_CHANNELS, width, 3, STEM_STRIDE), width),
+        normed(make, make.depthwise(width, 3), width),
+        normed(make, make.dense(width, outputs, 1), outputs, act=False),
+    )
+
+
+def build_head(architecture: Architecture) -> nn.Module:
+    """On the last stage's features."""
+    make, _ = HEADS[architecture.head.kind]
+    return make(architecture.stages[-1].width, architecture)

@@ -13,9 +13,10 @@ network of one architecture, whose statistics are then measured (`calibrate`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,19 +24,18 @@ from torch.func import functional_call
 
 from offline_search.space.architecture import Architecture
 from offline_search.space.gates import gated_mean
-from offline_search.space.network import Layer, Network, build
+from offline_search.space.kits import kit
+from offline_search.space.network import Layer, Network, build, build_head, build_stem, places
 from offline_search.space.search_space import Point, SearchSpace
-
-_LAYERS, _HEAD = "layers", "head"
 
 
 class GatedLayer(nn.Module):
     """A layer whose operators' outputs are weighed by gates."""
 
-    def __init__(self, layer: Layer, gates: Tensor) -> None:
-        """`gates` (n,) belong to the layer's operators in their order."""
+    def __init__(self, operators: Iterable[nn.Module], gates: Tensor) -> None:
+        """`gates` (n,) belong to the operators in their order."""
         super().__init__()
-        self.operators = layer.operators
+        self.operators = nn.ModuleList(operators)
         self.gates = gates
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,6 +51,7 @@ class Supernet(nn.Module):
         super().__init__()
         self.space = space
         self.outputs = outputs
+        self._parts: dict[tuple[Any, ...], nn.Module] = {}
         widest = self._widest()
         self.body = build(widest, seed=seed)
         self.body.head = nn.Identity()
@@ -100,13 +101,8 @@ class Supernet(nn.Module):
             gates: For each slot those of its open operators; they weigh the outputs and receive
                 gradients. None: all are one.
         """
-        network = _skeleton(architecture)
+        network = self._skeleton(architecture, gates)
         tensors = self._weights(architecture, network.named_parameters())
-        if gates is not None:
-            layers = zip(network.layers, gates, strict=True)
-            network.layers = nn.Sequential(
-                *(GatedLayer(cast(Layer, layer), gate) for layer, gate in layers)
-            )
         return functional_call(network, tensors, (x,))
 
     def inherit(self, architecture: Architecture) -> Network:
@@ -116,42 +112,69 @@ class Supernet(nn.Module):
         with torch.no_grad():
             for name, parameter in network.named_parameters():
                 parameter.copy_(weights[name])
-        device = next(self.parameters()).device
-        return network.to(device)
+        return network.to(next(self.parameters()).device)
+
+    def _skeleton(self, architecture: Architecture, gates: Sequence[Tensor] | None) -> Network:
+        """The architecture's network without weights; its norms use each batch's own statistics.
+
+        Its parts are kept: making them takes longer than some of them take to run.
+        """
+        make = kit(architecture.turns)
+        layers: list[nn.Module] = []
+        for slot, place in enumerate(places(architecture)):
+            shape = (place.inputs, place.outputs, place.stride)
+            operators = [
+                self._part(("layer", slot, name, *shape), partial(place.build, make, name))
+                for name in place.names
+            ]
+            layers.append(Layer(operators) if gates is None else GatedLayer(operators, gates[slot]))
+        stem = (architecture.stem_width, architecture.stem_out)
+        head = (architecture.head, architecture.input_size, architecture.stages[-1].width)
+        return Network(
+            architecture,
+            self._part(("stem", *stem), partial(build_stem, architecture)),
+            layers,
+            self._part(("head", *head), partial(build_head, architecture)),
+        )
+
+    def _part(self, key: tuple[Any, ...], make: Callable[[], nn.Module]) -> nn.Module:
+        if key not in self._parts:
+            with torch.device("meta"):
+                part = make()
+            for module in part.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.track_running_stats = False
+                    module.running_mean = module.running_var = module.num_batches_tracked = None
+            self._parts[key] = part
+        return self._parts[key]
 
     def _weights(
         self, architecture: Architecture, wanted: Iterable[tuple[str, nn.Parameter]]
     ) -> dict[str, Tensor]:
         """Slices of the shared weights by the names of the architecture's own network."""
         slots = [names for stage in architecture.stages for names in stage.layers]
-        head = self.heads[self._head_key(architecture)]
-        shared = {f"{_HEAD}.{name}": tensor for name, tensor in head.named_parameters()}
-        shared.update(self.body.named_parameters())
+        head = f"heads.{self._head_key(architecture)}."
         found = {}
         for name, parameter in wanted:
-            tensor = shared[self._shared_name(name, slots)]
+            tensor = self.shared[self._shared_name(name, slots, head)]
             found[name] = tensor[tuple(slice(0, n) for n in parameter.shape)]
         return found
 
-    def _shared_name(self, name: str, slots: Sequence[tuple[str, ...]]) -> str:
+    @cached_property
+    def shared(self) -> dict[str, nn.Parameter]:
+        """All weights by name; to collect them anew takes longer than a small step."""
+        return dict(self.named_parameters())
+
+    def _shared_name(self, name: str, slots: Sequence[tuple[str, ...]], head: str) -> str:
         """layers.SLOT.operators.I.rest counts open operators; the shared one all candidates."""
         parts = name.split(".")
-        if parts[0] != _LAYERS:
-            return name
-        slot = int(parts[1])
-        place = self.space.slots[slot].candidates.index(slots[slot][int(parts[3])])
-        return ".".join([*parts[:3], str(place), *parts[4:]])
-
-
-def _skeleton(architecture: Architecture) -> Network:
-    """The architecture's network without weights; its norms use each batch's own statistics."""
-    with torch.device("meta"):
-        network = Network(architecture)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.track_running_stats = False
-            module.running_mean = module.running_var = module.num_batches_tracked = None
-    return network
+        if parts[0] == "head":
+            return head + name.removeprefix("head.")
+        if parts[0] == "layers":
+            slot = int(parts[1])
+            place = self.space.slots[slot].candidates.index(slots[slot][int(parts[3])])
+            parts[3] = str(place)
+        return ".".join(["body", *parts])
 
 
 @torch.no_grad()
@@ -173,8 +196,3 @@ def calibrate(network: Network, images: Iterable[Tensor]) -> Network:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return network.eval()
-
-
-def open_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
-    """Those that the last backward pass reached."""
-    return (parameter for parameter in module.parameters() if parameter.grad is not None)

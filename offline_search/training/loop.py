@@ -89,11 +89,15 @@ def train(task: Task, architecture: Architecture, config: TrainConfig, out: Path
     )
     if not (state.step == config.steps and (out / RESULT_FILE).exists()):
         _run(task, state, out)
-    return load_result(out)
+    return load_result(out, architecture)
 
 
-def load_result(out: Path) -> TrainResult:
+def load_result(out: Path, architecture: Architecture | None = None) -> TrainResult:
     """Reads a finished training.
+
+    Args:
+        out: its folder.
+        architecture: of the network, if known; else it is read from the folder.
 
     Raises:
         TrainingError: There is none in `out`, or it is damaged.
@@ -102,7 +106,7 @@ def load_result(out: Path) -> TrainResult:
         raise TrainingError(f"{out} holds no finished training; run `fpg-pose retrain` to its end")
     document = json.loads((out / RESULT_FILE).read_text())
     tensors, scalars = load_checkpoint(out / WEIGHTS_FILE)
-    network = build(Architecture.from_json(scalars["architecture"]))
+    network = build(architecture or Architecture.from_json(scalars["architecture"]))
     network.load_state_dict(tensors)
     return TrainResult(
         network=network.eval(),

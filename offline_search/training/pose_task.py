@@ -91,16 +91,16 @@ class PoseTask:
         return _EncodedPoses(self.samples, self.model, mask=self.architecture.head.mask)
 
     def loss(self, outputs: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Divergence of the maps, and the share of keypoints within 5 % of the crop (PCK)."""
+        """Divergence of the maps and cover; the share of keypoints within 5 % of the crop (PCK)."""
         stride = self.architecture.output_stride
         sigma = self.config.sigma_px / stride
         keypoints = batch["keypoints"]
         if self.architecture.head.kind == "simcc":
             loss = simcc_loss(outputs, keypoints, stride=stride, sigma=sigma).mean()
-            return loss, {"pck": self._pck(outputs, keypoints)}
+            return loss, {"divergence": loss, "pck": self._pck(outputs, keypoints)}
         maps = outputs[:, : self.architecture.head.outputs]
         loss = heatmap_loss(maps, keypoints, stride=stride, sigma=sigma).mean()
-        figures = {"pck": self._pck(maps, keypoints)}
+        figures = {"divergence": loss, "pck": self._pck(maps, keypoints)}
         if self.architecture.head.mask:
             figures["mask"] = mask_loss(outputs[:, -1], batch["mask"]).mean()
             loss = loss + _MASK_WEIGHT * figures["mask"]

@@ -38,7 +38,7 @@ class TrainState:
         network = build(architecture, seed=config.seed).to(self.device)
         self.network: Network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged: Network = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizer = _optimizer(self.network, config)
+        self.optimizer = adamw(self.network, config)
         self.step = 0
         self.seconds = 0.0
         self._sums: dict[str, float] = {}
@@ -118,8 +118,8 @@ def _floats(network: nn.Module) -> list[Tensor]:
     return [tensor for tensor in tensors if tensor.is_floating_point()]
 
 
-def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; norms and biases are not decayed."""
+def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW as all trainings use it; norms and biases are not decayed."""
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [

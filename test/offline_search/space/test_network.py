@@ -128,7 +128,8 @@ def test_attention_keeps_position() -> None:
 
 def test_a_layer_is_the_mean_of_its_operators() -> None:
     torch.manual_seed(0)
-    layer = Layer(kit(1), ("sep_k3", "mb_k5_e3", "ghost_k3"), 8, 12, 2).eval()
+    names = ("sep_k3", "mb_k5_e3", "ghost_k3")
+    layer = Layer(operator(name).build(kit(1), 8, 12, 2) for name in names).eval()
     x = torch.rand(1, 8, 8, 8)
     with torch.no_grad():
         expected = sum(op(x) for op in layer.operators) / 3
@@ -137,7 +138,8 @@ def test_a_layer_is_the_mean_of_its_operators() -> None:
 
 def test_skip_alone_changes_nothing() -> None:
     x = torch.rand(1, 8, 4, 4)
-    assert torch.equal(Layer(kit(1), ("skip",), 8, 8, 1)(x), x)
+    layer = Layer([operator("skip").build(kit(1), 8, 8, 1)])
+    assert torch.equal(layer(x), x)
 
 
 @pytest.mark.parametrize("kind", KINDS)

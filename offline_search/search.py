@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fpg-pose search`: finds a network within a budget, trains it from scratch, reports.
+
+    python offline_search/search.py --object spot --budget 30M --out runs/search
+
+The search proper leaves its architecture in OUT/search; a few rivals are then trained briefly from
+scratch, to see whether its estimates rank networks as training does; the found network is trained
+from scratch; OUT/search.json and OUT/report.html hold everything. Every part goes on where it was
+stopped when the command is run again.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # As a file this is run from anywhere: the package lies in the folder above, not in this one.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import importlib
+import json
+import resource
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, Literal
+
+from offline_search.data.datasets import PoseDataset
+from offline_search.data.open_source import pose_source
+from offline_search.rendering import render_layers
+from offline_search.report.examples import write_examples
+from offline_search.report.machine import machine, own_command
+from offline_search.report.search_page import write_search_report
+from offline_search.search_stages import find, found, make_problem, rank
+from offline_search.space.meter import MacsMeter, Meter
+from offline_search.space.search_space import load_space, space_names
+from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
+from offline_search.strategies.registry import strategies
+from offline_search.training.checkpoint import write_atomic
+from offline_search.training.config import TrainConfig
+from offline_search.training.loop import TrainResult, train
+from offline_search.training.pose_task import PoseTask
+from offline_search.training.search_task import PoseSearchTask
+
+REQUEST_FILE: Final = "request.json"
+RESULT_FILE: Final = "search.json"
+ARCHITECTURE_FILE: Final = "architecture.json"
+_SETTINGS: Final = {"batch": 8, "layers": 3000, "validation": 256, "validations": 2}
+"""Of trainings of minutes: small batches learn most from few images."""
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What is to be found.
+
+    Attributes:
+        objects: One: name or file of an object, or its number in a BOP dataset.
+        budget: The most a network may cost.
+        unit: MACs, or ms on this machine in the robot's runtime.
+        data: `bop:PATH`, `speed:PATH`, or None for renders.
+        space: Name or YAML file.
+        strategy: Name.
+        strategy_settings: Its own settings.
+        seed: Of everything that is random.
+        images: Compute of the search: that of training a network of the budget on so many.
+        retrain_images: Samples of the found network's training; 0: none.
+        ranking: Networks trained briefly to check the search's estimates; 0: none.
+        ranking_images: Samples of each of these trainings.
+        settings: Further fields of `TrainConfig`, for all trainings.
+    """
+
+    objects: tuple[str, ...]
+    budget: float
+    unit: Literal["MACs", "ms"] = "MACs"
+    data: str | None = None
+    space: str = "small"
+    strategy: str = "fpg"
+    strategy_settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    images: int = 10_000
+    retrain_images: int = 16_000
+    ranking: int = 4
+    ranking_images: int = 1_500
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def config(self, images: int) -> TrainConfig:
+        """Settings of a training on that many samples."""
+        base = {**_SETTINGS, "images": images, "seed": self.seed}
+        return TrainConfig.from_json({**base, **self.settings, "images": images})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return document
+
+
+def search(
+    request: SearchRequest,
+    out: Path,
+    *,
+    jobs: int = 1,
+    cache: Path | None = None,
+    command: str | None = None,
+) -> dict[str, Any]:
+    """Searches, or goes on searching, in the folder `out`.
+
+    Args:
+        request: What is wanted.
+        out: Its folder.
+        jobs: Processes that render.
+        cache: Folder of rendered layers; the user's cache folder by default.
+        command: The command line to note; this process's by default.
+
+    Returns:
+        search.json's content.
+
+    Raises:
+        FpgPoseError: With a message that says what to do; running again goes on from there.
+    """
+    space = load_space(request.space)
+    meter = _meter(request.unit, cache)
+    source = pose_source(request.objects, request.data, cache)
+    config = request.config(request.images)
+    problem = make_problem(source, space, Budget(request.budget, meter), config)
+    _claim(out / REQUEST_FILE, request)
+    _render(problem, jobs)
+    outcome = find(problem, request.strategy, request.strategy_settings, out / "search")
+    facts = found(problem, outcome)
+    priced = {name: facts[name] for name in ("architecture", "macs", "params")}
+    _write_json(out / ARCHITECTURE_FILE, priced)
+    ranking = rank(problem, outcome, request.ranking_images, request.ranking, out / "ranking")
+    retrained = _retrain(problem, outcome, request, out)
+    entry = next(entry for entry in strategies() if entry.name == request.strategy)
+    result = {
+        "strategy": entry.name,
+        "paper": entry.paper,
+        "object": source.model.name,
+        "seed": request.seed,
+        **facts,
+        "ranking": ranking,
+        "metrics": retrained.metrics if retrained else None,
+        "minutes": {
+            "search": outcome.minutes,
+            "ranking": ranking["minutes"] if ranking else 0.0,
+            "retrain": retrained.minutes if retrained else 0.0,
+        },
+        "images": {"search": outcome.images, "retrain": retrained.images if retrained else 0},
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "command": command or own_command(),
+        "machine": machine(),
+    }
+    _write_json(out / RESULT_FILE, result)
+    write_search_report(out)
+    return result
+
+
+def known() -> dict[str, list[dict[str, Any]]]:
+    """All strategies with their papers, and all spaces with their sizes."""
+    spaces = [load_space(name) for name in space_names()]
+    return {
+        "strategies": [
+            {"name": entry.name, "paper": entry.paper, "summary": entry.summary}
+            for entry in strategies()
+        ],
+        "spaces": [
+            {
+                "name": space.name,
+                "log10_size": round(space.log10_size, 3),
+                "summary": f"10^{space.log10_size:.1f} architectures, {len(space.slots)} layers",
+            }
+            for space in spaces
+        ],
+    }
+
+
+def _retrain(
+    problem: Problem, outcome: Outcome, request: SearchRequest, out: Path
+) -> TrainResult | None:
+    """The found network from scratch, and examples of its poses."""
+    if request.retrain_images < 1:
+        return None
+    network = outcome.architecture
+    config = replace(problem.config, images=request.retrain_images)
+    task = problem.task.task(network, config)
+    result = train(task, network, config, out / "retrain")
+    if isinstance(task, PoseTask):
+        write_examples(result.network, task, out, result.extra)
+    return result
+
+
+def _render(problem: Problem, jobs: int) -> None:
+    """Renders all that the search shows, side by side, so that its minutes do not count that."""
+    task = problem.task
+    assert isinstance(task, PoseSearchTask)
+    stores = []
+    for part in (task.samples, task.unseen):
+        if isinstance(part.samples, PoseDataset):
+            stores += [part.samples.layers, part.samples.clutter]
+    render_layers(stores, jobs=jobs)
+
+
+def _meter(unit: str, cache: Path | None) -> Meter:
+    if unit == "MACs":
+        return MacsMeter()
+    # Imported late: a budget of MACs needs no runtime.
+    from offline_search.latency import LatencyMeter
+
+    return LatencyMeter(cache)
+
+
+def _claim(place: Path, request: SearchRequest) -> None:
+    """Notes what the folder is for.
+
+    Raises:
+        SearchError: It holds another search.
+    """
+    wanted = request.to_json()
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _write_json(place, wanted)
+        return
+    try:
+        held = json.loads(place.read_text())
+    except ValueError as error:
+        raise SearchError(f"{place} is damaged ({error}); delete the folder") from None
+    different = [name for name in wanted if held.get(name) != wanted[name]]
+    if different:
+        raise SearchError(
+            f"{place.parent} belongs to a search with another {', '.join(different)}; choose "
+            "another --out, or delete the folder to start again"
+        )
+
+
+def _write_json(place: Path, document: Any) -> None:
+    write_atomic(place, (json.dumps(document, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    # The command line is declared in one place, which imports this module.
+    importlib.import_module("offline_search.cli").app(["search", *sys.argv[1:]])

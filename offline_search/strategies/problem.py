@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a strategy is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fpg_pose_ros.errors import FpgPoseError
+from offline_search.space.architecture import Architecture
+from offline_search.space.meter import Meter
+from offline_search.space.search_space import SearchSpace
+from offline_search.training.config import TrainConfig
+from offline_search.training.search_task import SearchTask
+
+
+class SearchError(FpgPoseError):
+    """A search that cannot start, go on or end; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a network may cost.
+
+    Attributes:
+        amount: At most so much, in the meter's unit.
+        meter: What is counted.
+        low: At least this share of it: less would leave accuracy unbought.
+    """
+
+    amount: float
+    meter: Meter
+    low: float = 0.95
+
+    def holds(self, cost: float) -> bool:
+        """Whether the cost is within the budget's band."""
+        return self.low * self.amount <= cost <= self.amount
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A search's task.
+
+    Attributes:
+        space: Where to look.
+        task: Data and loss.
+        budget: What the network may cost.
+        config: How weights are trained. `images` is the search's compute, whatever the strategy:
+            that of training a network of just the budget on so many samples.
+    """
+
+    space: SearchSpace
+    task: SearchTask
+    budget: Budget
+    config: TrainConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a strategy found.
+
+    Attributes:
+        architecture: The network to be trained from scratch.
+        why: Why it is not within the budget's band; empty where it is.
+        estimate: The comparing loss (`SearchTask.loss`) that the strategy expects of it, as far as
+            it can tell; None where it makes no estimate.
+        rivals: Other architectures with their estimates, best first, for a check of the estimates.
+        images: Samples shown to networks, counted once for each network.
+        minutes: Wall time of all runs that led here.
+        details: For the report and search.json.
+    """
+
+    architecture: Architecture
+    why: str
+    estimate: float | None
+    rivals: tuple[tuple[Architecture, float], ...]
+    images: int
+    minutes: float
+    details: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random search: the best of N networks within the budget after a short training of each.
+
+The rival that a search method has to beat (Li and Talwalkar, arXiv 1902.07638): same space, same
+budget, same compute, divided equally among the N. Trials are handed out by Optuna's storage, so
+several machines can share a search: give each the same command with a --storage that all reach.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from offline_search.space.architecture import Architecture
+from offline_search.space.cost import cost
+from offline_search.strategies.problem import Outcome, Problem, SearchError
+from offline_search.strategies.registry import register
+from offline_search.strategies.repair import derived_seed, random_preference, repair
+from offline_search.training.checkpoint import disk_errors
+from offline_search.training.loop import train
+
+TRIALS_FILE: Final = "trials.log"
+_INDEX: Final = "index"
+_SCORE_SAMPLES: Final = 192
+# The short trainings' own validation only has to end; they are judged by the comparing loss.
+_VALIDATION: Final = 32
+_HEARTBEAT_S: Final = 30
+_POLL_S: Final = 5.0
+
+
+@register(
+    "random",
+    paper="Random search and reproducibility for neural architecture search, arXiv 1902.07638",
+    summary="the best of N random networks within the budget by short training",
+)
+class RandomSearch:
+    """See the module."""
+
+    def __init__(self, *, trials: int = 4, mean_open: float = 1.5, storage: str = "") -> None:
+        """Settings.
+
+        Args:
+            trials: N.
+            mean_open: Operators open in a layer, on average, before the budget is met.
+            storage: URL of a database as SQLAlchemy spells it; a file in the search's folder by
+                default.
+
+        Raises:
+            SearchError: One is out of range.
+        """
+        if trials < 1:
+            raise SearchError(f"strategy random: trials must be at least 1, got {trials}")
+        if not mean_open > 0:
+            raise SearchError(f"strategy random: mean_open must be positive, got {mean_open}")
+        self.trials, self.mean_open, self.storage = trials, mean_open, storage
+
+    def search(self, problem: Problem, out: Path) -> Outcome:
+        """See `Strategy`."""
+        with disk_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = self._study(problem, out)
+        began = time.monotonic()
+
+        def objective(trial: optuna.Trial) -> float:
+            if _INDEX not in trial.user_attrs:
+                raise optuna.TrialPruned  # another worker took the last one in the queue
+            return self._trial(problem, trial, out)
+
+        while _queued(study, TrialState.WAITING):
+            study.optimize(objective, n_trials=1)
+        while _queued(study, TrialState.RUNNING):  # by other workers
+            optuna.storages.fail_stale_trials(study)
+            if _queued(study, TrialState.WAITING):
+                study.optimize(objective, n_trials=1)
+            time.sleep(_POLL_S)
+        return self._outcome(problem, study, (time.monotonic() - began) / 60.0)
+
+    def architecture(self, problem: Problem, index: int) -> tuple[Architecture, str]:
+        """The random network of that number, and why it is not within the band ("" if it is)."""
+        seed = derived_seed(problem.config.seed, index)
+        drawn = random_preference(problem.space, seed, self.mean_open)
+        repaired = repair(problem.space, drawn, problem.budget, problem.task.outputs)
+        return problem.space.architecture(repaired.point, problem.task.outputs), repaired.why
+
+    def _trial(self, problem: Problem, trial: optuna.Trial, out: Path) -> float:
+        index = int(trial.user_attrs[_INDEX])
+        architecture, _ = self.architecture(problem, index)
+        config = replace(
+            problem.config,
+            images=max(problem.config.batch, problem.config.images // self.trials),
+            validation=_VALIDATION,
+            validations=0,
+        )
+        task = problem.task.task(architecture, config)
+        task.title = f"trial {index + 1} of {self.trials}"
+        result = train(task, architecture, config, out / "trials" / str(index))
+        trial.set_user_attr("minutes", result.minutes)
+        trial.set_user_attr("images", result.images)
+        return problem.task.estimate(result.network, architecture, _SCORE_SAMPLES)
+
+    def _study(self, problem: Problem, out: Path) -> optuna.Study:
+        storage = self._open(out)
+        study = optuna.create_study(
+            storage=storage,
+            study_name=self._identity(problem),
+            sampler=optuna.samplers.RandomSampler(seed=problem.config.seed),
+            load_if_exists=True,
+        )
+        if not self.storage:
+            # Nobody else writes into this folder: what seems to run was killed.
+            for trial in _queued(study, TrialState.RUNNING):
+                study.tell(trial.number, state=TrialState.FAIL)
+        under_way = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
+        known = {trial.user_attrs.get(_INDEX) for trial in study.get_trials(states=under_way)}
+        for index in sorted(set(range(self.trials)) - known):
+            study.enqueue_trial({}, user_attrs={_INDEX: index})
+        return study
+
+    def _open(self, out: Path) -> BaseStorage:
+        if not self.storage:
+            return JournalStorage(JournalFileBackend(str(out / TRIALS_FILE)))
+        try:
+            return RDBStorage(
+                self.storage,
+                heartbeat_interval=_HEARTBEAT_S,
+                failed_trial_callback=optuna.storages.RetryFailedTrialCallback(),
+            )
+        except Exception as error:  # whatever the database's driver raises
+            raise SearchError(
+                f"storage {self.storage} cannot be opened ({error}); give a URL such as "
+                "sqlite:///search.db or postgresql://user:password@host/search"
+            ) from error
+
+    def _identity(self, problem: Problem) -> str:
+        """Workers of one storage share a search when all that decides it agrees."""
+        free = ("workers", "threads", "device", "checkpoint_images")
+        config = {k: v for k, v in problem.config.to_json().items() if k not in free}
+        budget = problem.budget
+        decides = [problem.task.title, problem.space.to_json(), budget.amount, budget.meter.unit]
+        text = json.dumps([*decides, self.trials, self.mean_open, config], sort_keys=True)
+        return f"random-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def _outcome(self, problem: Problem, study: optuna.Study, minutes: float) -> Outcome:
+        finished = study.get_trials(states=(TrialState.COMPLETE,))
+        done = {int(trial.user_attrs[_INDEX]): trial for trial in finished}
+        if len(done) < self.trials:
+            raise SearchError(
+                f"{self.trials - len(done)} of {self.trials} trials did not finish; run the same "
+                "command again to go on"
+            )
+        ranked = sorted(done.items(), key=lambda item: (float(item[1].value or 0.0), item[0]))
+        networks = [(*self.architecture(problem, index), trial) for index, trial in ranked]
+        best, why, _ = networks[0]
+        scored = [(network, float(trial.value or 0.0)) for network, _, trial in networks]
+        return Outcome(
+            architecture=best,
+            why=why,
+            estimate=scored[0][1],
+            rivals=tuple(scored[1:]),
+            images=sum(trial.user_attrs["images"] for trial in done.values()),
+            minutes=max(minutes, sum(trial.user_attrs["minutes"] for trial in done.values())),
+            details={
+                "settings": {"trials": self.trials, "mean_open": self.mean_open},
+                "trials": [
+                    {
+                        "macs": cost(network).macs,
+                        "params": cost(network).params,
+                        "score": score,
+                        "architecture": network.to_json(),
+                    }
+                    for network, score in scored
+                ],
+            },
+        )
+
+
+def _queued(study: optuna.Study, state: TrialState) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(state,))

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a search asks of a task: losses of any architecture of a space on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from fpg_pose_ros.objects import ObjectModel
+from offline_search.space.architecture import Architecture
+from offline_search.training.config import TrainConfig
+from offline_search.training.feed import to_input
+from offline_search.training.pose_task import PoseTask
+from offline_search.training.task import Batch, Task
+
+
+ENDLESS: Final = 10_000_000
+"""Samples of each stream: more than any search draws."""
+
+
+class SearchTask(Protocol):
+    """Data and loss of a search. Samples have the space's largest input size."""
+
+    @property
+    def title(self) -> str:
+        """The object's name."""
+        ...
+
+    @property
+    def outputs(self) -> int:
+        """Keypoints."""
+        ...
+
+    def training(self) -> Dataset[dict[str, Tensor]]:
+        """Encoded samples for the weights."""
+        ...
+
+    def held_out(self) -> Dataset[dict[str, Tensor]]:
+        """Encoded samples, of other renders, for the choice of the architecture."""
+        ...
+
+    def inputs(self, batch: Batch, architecture: Architecture, device: torch.device) -> Tensor:
+        """The batch's images as that architecture's network takes them."""
+        ...
+
+    def loss(self, architecture: Architecture, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is trained, and the part of it by which architectures compare; means of the batch.
+
+        The second is alike in meaning for all input sizes and heads.
+        """
+        ...
+
+    def task(self, architecture: Architecture, config: TrainConfig) -> Task:
+        """The ordinary training of one architecture."""
+        ...
+
+    def estimate(self, network: nn.Module, architecture: Architecture, count: int) -> float:
+        """The comparing loss of a finished network on `count` held-out samples."""
+        ...
+
+
+@dataclass
+class PoseSearchTask:
+    """Search for the pose network of one object.
+
+    Attributes:
+        model: The object.
+        samples, unseen: A `PoseTask` of the largest input each, whose samples are those of the
+            weights, and those of the architecture's choice.
+        largest: Side of the samples, px.
+        make: The ordinary training of an architecture.
+    """
+
+    model: ObjectModel
+    samples: PoseTask
+    unseen: PoseTask
+    largest: int
+    make: Callable[[Architecture, TrainConfig], Task]
+
+    @property
+    def title(self) -> str:
+        """See `SearchTask`."""
+        return self.model.name
+
+    @property
+    def outputs(self) -> int:
+        """See `SearchTask`."""
+        return len(self.model.keypoints)
+
+    def training(self) -> Dataset[dict[str, Tensor]]:
+        """See `SearchTask`."""
+        return self.samples.dataset()
+
+    def held_out(self) -> Dataset[dict[str, Tensor]]:
+        """See `SearchTask`."""
+        return self.unseen.dataset()
+
+    def inputs(self, batch: Batch, architecture: Architecture, device: torch.device) -> Tensor:
+        """See `SearchTask`."""
+        images = to_input(batch["image"], device)
+        if architecture.input_size[0] == self.largest:
+            return images
+        return F.interpolate(images, architecture.input_size, mode="bilinear", antialias=True)
+
+    def loss(self, architecture: Architecture, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """See `SearchTask`: the divergence of the keypoints' maps is what compares.
+
+        The target's width is the same share of the crop for all input sizes: a wider target is
+        easier to meet.
+        """
+        scale = architecture.input_size[0] / self.largest
+        config = self.samples.config
+        task = replace(
+            self.samples,
+            architecture=architecture,
+            config=replace(config, sigma_px=config.sigma_px * scale),
+        )
+        # Pixel centres are whole numbers, edges lie half a pixel outside.
+        keypoints = (batch["keypoints"] + 0.5) * scale - 0.5
+        total, figures = task.loss(outputs, {**batch, "keypoints": keypoints})
+        return total, figures["divergence"]
+
+    def task(self, architecture: Architecture, config: TrainConfig) -> Task:
+        """See `SearchTask`."""
+        return self.make(architecture, config)
+
+    @torch.no_grad()
+    def estimate(self, network: nn.Module, architecture: Architecture, count: int) -> float:
+        """See `SearchTask`."""
+        device = next(network.parameters()).device
+        dataset = self.held_out()
+        total = 0.0
+        for index in range(count):
+            sample = {name: value[None].to(device) for name, value in dataset[index].items()}
+            outputs = network(self.inputs(sample, architecture, device))
+            total += float(self.loss(architecture, outputs, sample)[1])
+        return total / count
