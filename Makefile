@@ -83,6 +83,12 @@ $(DONE)/project: pyproject.toml requirements/runtime.in requirements/train.in re
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Hand-made networks that searched ones are judged against.
+$(DONE)/benchmarks: requirements/benchmarks.txt $(DONE)/torch
+	@echo "--- $(VENV): packages of the benchmarks"
+	@$(INSTALL) $(LOCKED) -r $<
+	@touch $@
+
 $(DONE)/ros-system: $(DONE)/locked
 	@echo "--- ROS 2 $(ROS_DISTRO), as sourced"
 	@touch $@
@@ -108,10 +114,10 @@ $(BUILT): $(INSTALLED) $(DONE)/ros-$(ROS)
 # --- checks ---------------------------------------------------------------------------------------
 
 .PHONY: test test-slow lint types arrows format
-test: build lint types arrows  ## linters, types, import directions, tests
+test: build $(DONE)/benchmarks lint types arrows  ## linters, types, import directions, tests
 	@$(IN_ENV) python -m pytest $(PYTEST_ARGS)
 
-test-slow: build  ## all tests, the long ones too
+test-slow: build $(DONE)/benchmarks  ## all tests, the long ones too
 	@$(IN_ENV) python -m pytest --slow $(PYTEST_ARGS)
 
 lint: $(DONE)/locked
@@ -128,7 +134,7 @@ format: $(DONE)/locked  ## format the code and mend what ruff can
 
 # --- runs -----------------------------------------------------------------------------------------
 
-.PHONY: demo demo-shipped bench-lmo
+.PHONY: demo demo-shipped bench-lmo bench-search
 demo: build  ## train on Spot, run camera and pose node, report in demo/
 	@$(IN_ENV) fpg-pose demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
 
@@ -137,6 +143,9 @@ demo-shipped: build  ## the same with the bundle in models/spot: no training
 
 bench-lmo: build  ## LM-O photographs through the ROS topics; FPG_POSE_DATA names the data
 	@$(IN_ENV) python benchmarks/lmo_through_ros.py $(BENCH_ARGS)
+
+bench-search: venv $(DONE)/benchmarks  ## searched networks against hand-made ones; hours, goes on when run again
+	@$(VENV)/bin/python benchmarks/search.py $(BENCH_ARGS)
 
 # --- upkeep ---------------------------------------------------------------------------------------
 
@@ -150,6 +159,8 @@ lock:  ## resolve requirements/*.in anew; needs uv
 # colcon asks for pytest plugins that only its own tests use.
 	@cd requirements && $(LOCK) ros.in -c dev.txt -o ros.txt --no-emit-package coverage \
 	    --no-emit-package pytest-cov --no-emit-package pytest-repeat --no-emit-package pytest-rerunfailures
+# torch has its own file; timm's other needs are locked in dev.txt, or serve downloads that no one here makes.
+	@cd requirements && $(LOCK) benchmarks.in -c dev.txt -o benchmarks.txt --no-deps
 
 clean:  ## remove what was built and written, but not the virtual environment
 	rm -rf $(WORKSPACE) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,8 +16,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
-import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.common import ROOT, lmo_folder, lmo_object, machine
 from fpg_pose_ros.bundle import Bundle, read_bundle
 from fpg_pose_ros.errors import DatasetError, FpgPoseError
 from offline_search.data.bop import BopDataset
@@ -35,25 +34,12 @@ from offline_search.metrics.scores import Scores
 from offline_search.pipeline import Request, pipeline
 from offline_search.training.checkpoint import write_atomic
 
-ROOT = Path(__file__).resolve().parents[1]
-
-# The views that occur, from the dataset's own description (dataset_info.md: elevation and
-# distance) and LINEMOD's (Hinterstoisser et al., ACCV 2012: in-plane rotation within 45 degrees),
-# with a margin.
-VIEWS = {
-    "up": [0, 0, 1],
-    "elevation_deg": [-14, 89],
-    "roll_deg": [-55, 55],
-    "distance_m": [0.34, 1.55],
-}
-
 
 def train(dataset: BopDataset, ids: Mapping[int, str], options: argparse.Namespace) -> Path:
     """Make the objects and train on renders of them; returns the bundle's folder."""
     objects = options.work / "objects"
     for obj_id, name in ids.items():
-        if not (objects / f"{name}.yaml").exists():
-            dataset.create_object(obj_id, objects, name=name, views=VIEWS)
+        lmo_object(dataset, obj_id, name, objects)
     request = Request(
         objects=tuple(str(objects / f"{name}.yaml") for name in ids.values()),
         images=options.images,
@@ -114,7 +100,7 @@ def run(
         "latency_ms_p50": round(float(np.percentile(latencies, 50)), 2),
         "latency_ms_p99": round(float(np.percentile(latencies, 99)), 2),
         "command": _command(),
-        "machine": _machine(),
+        "machine": machine(),
         "date": datetime.date.today().isoformat(),
     }
     scores = score_bop(dataset, targets, results)
@@ -184,17 +170,6 @@ def _figure(value: float, digits: int) -> float | None:
     return None if np.isnan(value) else round(value, digits)
 
 
-def _machine() -> str:
-    """The processor and how many cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = lines[0].partition(":")[2].strip() if lines else model
-    return f"{model}, {cores} cores"
-
-
 def _command() -> str:
     """This command as the repository's root would run it."""
     return shlex.join(["python", "benchmarks/lmo_through_ros.py", *sys.argv[1:]])
@@ -202,10 +177,9 @@ def _command() -> str:
 
 def _parser() -> argparse.ArgumentParser:
     """The options."""
-    data = os.environ.get("FPG_POSE_DATA")
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("--data", type=Path, default=Path(data) / "lmo" if data else None, help="LM-O's folder")
+    add("--data", type=Path, default=lmo_folder(), help="LM-O's folder")
     add("--objects", default="can=5,driller=8", help="NAME=NUMBER, comma-separated")
     add("--bundle", type=Path, help="use this bundle, train nothing")
     add("--images", type=int, default=200_000, help="training samples of each pose network")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the figures of benchmarks/results/*.json into docs/results.md; none is copied by hand.
+"""Write the figures of benchmarks/results/*.json into docs; none is copied by hand.
 
     python benchmarks/report.py           # rewrite the generated sections
     python benchmarks/report.py --check   # only say whether they are up to date (exit 1 if not)
 
-Each file becomes one section between two marker lines; everything else in the page is left alone.
-A section whose markers the page lacks is added at its end.
+Each file becomes one section of docs/results.md between two marker lines; everything else in the
+page is left alone. A section whose markers the page lacks is added at its end. The picture of
+search.json is docs/images/search.svg.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import report_search
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
+PICTURE = ROOT / "docs" / "images" / "search.svg"
+_SEARCH = "search"
 
 # Heading of a column, key of the row, how to print its value.
 _COLUMNS = (
@@ -46,7 +51,17 @@ _MISSING = "-"
 
 def section(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """The generated section of one results file, markers included."""
-    lines = [_marker("begin", name), ""]
+    lines = _searches(rows) if name == _SEARCH else _photographs(rows)
+    return "\n".join([_marker("begin", name), "", *lines, "", _marker("end", name)])
+
+
+def _searches(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    place = PICTURE.relative_to(PAGE.parent).as_posix()
+    return [f"![area under recall of ADD over MACs]({place})", "", *report_search.table(rows)]
+
+
+def _photographs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
     lines.append("| " + " | ".join(heading for heading, _, _ in _COLUMNS) + " |")
     lines.append("| " + " | ".join("---" for _ in _COLUMNS) + " |")
     for row in rows:
@@ -56,7 +71,7 @@ def section(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     commands = list(dict.fromkeys(row[key] for row in rows for key in keys if row.get(key)))
     if commands:
         lines += ["", "Trained and measured by:", "", "```sh", *commands, "```"]
-    return "\n".join([*lines, "", _marker("end", name)])
+    return lines
 
 
 def with_section(page: str, name: str, text: str) -> str:
@@ -75,20 +90,32 @@ def render(page: str, results: Path) -> str:
     return page
 
 
+def pictures(results: Path) -> dict[Path, str]:
+    """The drawings of the results in a folder, by where they belong."""
+    file = results / f"{_SEARCH}.json"
+    return {PICTURE: report_search.picture(json.loads(file.read_text()))} if file.exists() else {}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if outdated")
     options = parser.parse_args(arguments)
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Results\n"
-    new = render(page, RESULTS)
+    documents = {PAGE: render(page, RESULTS), **pictures(RESULTS)}
+    outdated = [path for path, text in documents.items() if _read(path) != text]
     if options.check:
-        if new != page:
-            print(f"{PAGE} is outdated: run python benchmarks/report.py", file=sys.stderr)
-        return int(new != page)
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(new, encoding="utf-8")
+        for path in outdated:
+            print(f"{path} is outdated: run python benchmarks/report.py", file=sys.stderr)
+        return int(bool(outdated))
+    for path in outdated:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(documents[path], encoding="utf-8")
     return 0
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def _marker(kind: str, name: str) -> str:

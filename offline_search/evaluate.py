@@ -14,6 +14,7 @@ from fpg_pose_ros.estimator import Estimator
 from offline_search.data.bop import BopDataset
 from offline_search.data.live import LiveScene
 from offline_search.data.objects import load_object
+from offline_search.data.open_source import data_folder
 from offline_search.evaluate_bop import evaluate_bop
 from offline_search.evaluation import (
     Evaluation,
@@ -95,16 +96,14 @@ def evaluate(
         results_out: file for the estimates as BOP's CSV; only with `data`.
 
     Raises:
-        EvaluationError: it is not clear on what to judge.
+        EvaluationError, DatasetError: it is not clear on what to judge, or that cannot be read.
     """
     opened = read_bundle(bundle)
     if data is not None and rendered is None:
-        kind, _, path = data.partition(":")
-        if kind != "bop" or not path:
-            raise EvaluationError(f"--data {data}: give bop:PATH, the folder of a BOP dataset")
+        _, folder = data_folder(data, "bop")
         evaluation = evaluate_bop(
             opened,
-            BopDataset(Path(path)),
+            BopDataset(folder),
             targets=targets,
             objects=objects,
             threads=threads,

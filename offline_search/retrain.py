@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`fpg-pose retrain`: trains one network from scratch on renders of objects, or goes on with it."""
+"""`fpg-pose retrain`: trains one network from scratch, on renders or a dataset, or goes on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from offline_search.data.datasets import LocatorDataset, Ramp, as_ramp
 from offline_search.data.objects import RenderableObject, load_object
+from offline_search.data.open_source import pose_source
 from offline_search.data.sources import PoseSamples, PoseSource, RenderedPoses, Split
 from offline_search.space.architecture import Architecture, ArchitectureError
 from offline_search.space.presets import preset
@@ -36,22 +37,33 @@ def retrain(
     architecture: str | Path | Architecture,
     config: TrainConfig,
     out: Path,
+    data: str | None = None,
     cache: Path | None = None,
 ) -> TrainResult:
     """Trains in the folder `out`; run again, it goes on where it was stopped.
 
     Args:
         objects: Names of built-in objects, object files, or loaded ones: one for a pose network,
-            those of the bundle in the order of their classes for a locator.
+            those of the bundle in the order of their classes for a locator. With `data` see
+            `offline_search.data.open_source.pose_source`.
         kind: What the network is for.
         architecture: A preset's name, a JSON file, or the thing itself.
         config: Settings.
         out: See `offline_search.training.loop.train`.
+        data: `bop:PATH` or `speed:PATH`, for a pose network; renders where not given.
         cache: Folder of rendered layers; the user's cache folder by default.
 
     Raises:
-        MeshError, ArchitectureError, TrainingError: With a message that says what to do.
+        MeshError, DatasetError, ArchitectureError, TrainingError: With a message that says what
+            to do.
     """
+    if data is not None:
+        if kind != "pose":
+            raise TrainingError(f"--data {data}: a {kind} is trained on renders; leave it out")
+        names = [thing for thing in objects if isinstance(thing, str | Path)]
+        source = pose_source(names, data, cache)
+        network = load_architecture(architecture, len(source.model.keypoints))
+        return train(make_pose_task(source, network, config), network, config, out)
     things = [
         thing if isinstance(thing, RenderableObject) else load_object(thing) for thing in objects
     ]
@@ -67,9 +79,8 @@ def make_task(
     cache: Path | None = None,
 ) -> tuple[Task, Architecture]:
     """The data and loss of a training, with its architecture."""
-    if config.seed >= VALIDATION_SEED:
-        raise TrainingError(f"training config: seed must be below {VALIDATION_SEED}")
     if kind == "locator":
+        _check_seed(config)
         network = load_architecture(architecture, len(things))
         shape = network.input_size
         frames = LocatorDataset(
@@ -103,11 +114,17 @@ def make_pose_task(source: PoseSource, network: Architecture, config: TrainConfi
     Raises:
         TrainingError: The network does not fit the object, or its input is not square.
     """
+    _check_seed(config)
     height, width = network.input_size
     if height != width:
         raise TrainingError(f"a pose network needs a square input, not {width}x{height}")
     crops, unseen = (pose_samples(source, split, config, width) for split in ("train", "held_out"))
     return PoseTask(source.model, crops, unseen, network, config, CROP_MARGIN)
+
+
+def _check_seed(config: TrainConfig) -> None:
+    if config.seed >= VALIDATION_SEED:
+        raise TrainingError(f"training config: seed must be below {VALIDATION_SEED}")
 
 
 def pose_samples(

@@ -17,7 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -26,6 +25,7 @@ from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.geometry import Array, Camera, Symmetries, make_transform
 from offline_search.data.create import create_object
 from offline_search.data.fields import numbers, read_json, value
+from offline_search.data.image_files import read_image
 from offline_search.data.meshes import read_mesh
 from offline_search.data.objects import RenderableObject
 
@@ -47,11 +47,13 @@ class BopInstance:
         obj_id: its number in the dataset.
         T_camera_object: (4, 4) its true pose, metres.
         visible_fraction: of its silhouette, 0 to 1; 1 where the dataset does not say.
+        mask: file of its whole silhouette, hidden parts included; not every dataset has it.
     """
 
     obj_id: int
     T_camera_object: Array
     visible_fraction: float
+    mask: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +75,7 @@ class BopImage:
 
     def read(self) -> NDArray[np.uint8]:
         """The pixels, (H, W, 3) uint8 RGB."""
-        bgr = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
-        if bgr is None:
-            raise DatasetError(f"{self.path}: cannot be decoded; unpack the dataset again")
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return read_image(self.path)
 
     @cached_property
     def camera(self) -> Camera:
@@ -127,10 +126,10 @@ class BopScene:
             raise DatasetError(f"{folder}: scene folders are named by their number, as 000002")
         self.folder = folder
         self.scene_id = int(folder.name)
-        self._cameras = _by_image(folder / "scene_camera.json")
-        self._truth = _by_image(folder / "scene_gt.json")
+        self._cameras = _by_number(folder / "scene_camera.json")
+        self._truth = _by_number(folder / "scene_gt.json")
         info = folder / "scene_gt_info.json"
-        self._info = _by_image(info) if info.exists() else {}
+        self._info = _by_number(info) if info.exists() else {}
 
     @property
     def image_ids(self) -> tuple[int, ...]:
@@ -141,8 +140,15 @@ class BopScene:
         """Yield the annotated images in ascending order."""
         return (self.image(image_id) for image_id in self.image_ids)
 
-    def image(self, image_id: int) -> BopImage:
-        """One image with its annotations."""
+    def of_object(self, obj_id: int) -> Iterator[BopImage]:
+        """Yield the images that an object is annotated in, with its own annotations only."""
+        for image_id in self.image_ids:
+            image = self.image(image_id, obj_id)
+            if image.instances:
+                yield image
+
+    def image(self, image_id: int, obj_id: int | None = None) -> BopImage:
+        """One image with its annotations, or with those of one object."""
         where = f"{self.folder / 'scene_camera.json'}: image {image_id}"
         K = numbers(where, value(where, _entry(where, self._cameras, image_id), "cam_K"), (3, 3))
         return BopImage(
@@ -150,10 +156,10 @@ class BopScene:
             image_id=image_id,
             path=self._image_path(image_id),
             K=K,
-            instances=self._instances(image_id),
+            instances=self._instances(image_id, obj_id),
         )
 
-    def _instances(self, image_id: int) -> tuple[BopInstance, ...]:
+    def _instances(self, image_id: int, obj_id: int | None) -> tuple[BopInstance, ...]:
         where = f"{self.folder / 'scene_gt.json'}: image {image_id}"
         entries = _entry(where, self._truth, image_id)
         fractions = [item.get("visib_fract", 1.0) for item in self._info.get(image_id, ())]
@@ -167,8 +173,10 @@ class BopScene:
                 obj_id=int(value(where, item, "obj_id")),
                 T_camera_object=_pose(where, item),
                 visible_fraction=float(fractions[index]) if fractions else 1.0,
+                mask=self.folder / "mask" / f"{image_id:06d}_{index:06d}.png",
             )
             for index, item in enumerate(entries)
+            if obj_id is None or value(where, item, "obj_id") == obj_id
         )
 
     def _image_path(self, image_id: int) -> Path:
@@ -203,6 +211,15 @@ class BopDataset:
     def scene(self, scene_id: int) -> BopScene:
         """One scene of the split."""
         return BopScene(self.root / self.split / f"{scene_id:06d}")
+
+    def training_splits(self) -> tuple[str, ...]:
+        """Names of the folders of training images: train, train_pbr, train_real and the like."""
+        return tuple(sorted(f.name for f in self.root.glob("train*") if f.is_dir()))
+
+    def object_ids(self) -> tuple[int, ...]:
+        """Numbers of the dataset's objects, ascending."""
+        path = self._models("models", "models_eval") / "models_info.json"
+        return tuple(sorted(_by_number(path, "object")))
 
     def targets(self, file: Path | None = None) -> tuple[BopTarget, ...]:
         """What has to be found: the entries of a target file, by default the dataset's own."""
@@ -296,10 +313,10 @@ def _symmetries(where: str, info: Mapping[str, Any]) -> Symmetries:
         raise DatasetError(f"{where}: {error}") from None
 
 
-def _by_image(path: Path) -> dict[int, Any]:
+def _by_number(path: Path, what: str = "image") -> dict[int, Any]:
     data = read_json(path)
     if not isinstance(data, Mapping) or not all(str(key).isdigit() for key in data):
-        raise DatasetError(f"{path}: not a table by image number; it is not BOP's {path.name}")
+        raise DatasetError(f"{path}: not a table by {what} number; it is not BOP's {path.name}")
     return {int(key): value for key, value in data.items()}
 
 

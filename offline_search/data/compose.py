@@ -135,10 +135,15 @@ def _crop_affine(
     """Returns A (2, 3): a turn of the image, then the jittered crop of the turned object's box."""
     turn = random_turn(rng, thing, layer)
     turned = project(layer, thing.hull) @ turn.T
-    low, high = turned.min(axis=0), turned.max(axis=0)
+    crop = jittered_box(rng, turned, config).affine(config.resolution)
+    return np.column_stack([crop[:, :2] @ turn, crop[:, 2]])
+
+
+def jittered_box(rng: np.random.Generator, pixels: Array, config: CropConfig) -> CropBox:
+    """Returns the crop around pixels (N, 2), off in place and size as a locator's is."""
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
     side = float((high - low).max()) * config.margin
     side *= 1.0 + rng.uniform(-config.side_jitter, config.side_jitter)
     shift = rng.uniform(-config.shift_jitter, config.shift_jitter, 2) * side
     cx, cy = (low + high) / 2 + shift
-    crop = CropBox(float(cx), float(cy), side).affine(config.resolution)
-    return np.column_stack([crop[:, :2] @ turn, crop[:, 2]])
+    return CropBox(float(cx), float(cy), side)

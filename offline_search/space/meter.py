@@ -74,6 +74,16 @@ class PriceList:
     fixed: float
     slots: tuple[tuple[float, ...], ...]
 
+    @property
+    def least(self) -> float:
+        """Of the structure's cheapest network."""
+        return self.fixed + sum(min(slot) for slot in self.slots)
+
+    @property
+    def most(self) -> float:
+        """Of its costliest: with everything open."""
+        return self.fixed + sum(sum(slot) for slot in self.slots)
+
 
 def price_list(
     space: SearchSpace, choices: tuple[int, ...], outputs: int, meter: Meter

@@ -133,7 +133,7 @@ class RandomSearch:
             return RDBStorage(
                 self.storage,
                 heartbeat_interval=_HEARTBEAT_S,
-                failed_trial_callback=optuna.storages.RetryFailedTrialCallback(),
+                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
             )
         except Exception as error:  # whatever the database's driver raises
             raise SearchError(

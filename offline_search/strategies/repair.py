@@ -1,28 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From preferences to a network that meets the budget: the likeliest one, found by small moves.
+"""From preferences to a network that meets the budget: the likeliest one that is found.
 
 Preferences are log-odds of each gate and log-probabilities of each gene's values. Opening a gate of
-log-odds a changes the log-likelihood of a network by a, closing it by -a. From the likeliest point
-of all, gates are toggled, one or two at a time, and genes are stepped, until the cost is within
-the band and the likelihood is the greatest that such moves find.
+log-odds a changes the log-likelihood of a network by a, closing it by -a. Structures are taken in
+the order of their likelihood; in each, gates are toggled, one or two at a time, until the cost is
+within the band. The likeliest network of all is kept; a structure that is by itself less likely
+than that ends the search.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpg_pose_ros.geometry import Array
-from offline_search.space.meter import PriceList, price_list
+from offline_search.space.meter import Meter, PriceList, price_list
 from offline_search.space.search_space import Point, SearchSpace
 from offline_search.strategies.problem import Budget, SearchError
 
 # Each move brings the cost nearer to the band: so many are never needed.
 _MOST_MOVES: Final = 2000
+# Once a network is found, less likely structures seldom lead to a likelier one.
+_MOST_STRUCTURES: Final = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,26 +58,65 @@ def repair(space: SearchSpace, preference: Preference, budget: Budget, outputs: 
     """The likeliest point within the budget, or the costliest found below it.
 
     Raises:
-        SearchError: Every network of the space costs more than the budget.
+        SearchError: Every network that was found costs more than the budget.
     """
-    search = _Search(space, preference, budget, outputs)
     low, high = budget.low * budget.amount, budget.amount
-    for _ in range(_MOST_MOVES):
-        if low <= search.cost <= high:
-            return Repaired(search.point(), search.cost, "")
-        if not (search.land(low, high) or search.approach(low, high)):
+    best: _Gates | None = None
+    nearest: _Gates | None = None
+    tried = 0
+    for choices, likelihood in _structures(preference.genes):
+        if best is not None and (likelihood <= best.likelihood or tried >= _MOST_STRUCTURES):
             break
+        prices = price_list(space, choices, outputs, budget.meter)
+        if prices.least > high or prices.most < low:
+            continue
+        tried += 1
+        gates = _Gates(choices, likelihood, prices, preference)
+        if gates.fit(low, high):
+            best = gates if best is None or gates.likelihood > best.likelihood else best
+        elif gates.cost <= high and (nearest is None or gates.cost > nearest.cost):
+            nearest = gates
+    if best is not None:
+        return Repaired(best.point(space), best.cost, "")
     unit = budget.meter.unit
-    if search.cost > high:
+    if nearest is None:
+        least = least_cost(space, outputs, budget.meter)
         raise SearchError(
-            f"the least network found in space {space.name} costs {search.cost:.4g} {unit}, more "
-            f"than the budget of {high:.4g}; raise the budget or choose a smaller space"
+            f"no network of space {space.name} was found below {high:.4g} {unit} (its smallest "
+            f"costs {least:.4g}); raise the budget, or choose a space with smaller networks"
         )
     why = (
         f"no combination of space {space.name} was found between {low:.4g} and {high:.4g} {unit}; "
-        f"the nearest below costs {search.cost:.4g}"
+        f"the nearest below costs {nearest.cost:.4g}"
     )
-    return Repaired(search.point(), search.cost, why)
+    return Repaired(nearest.point(space), nearest.cost, why)
+
+
+def least_cost(space: SearchSpace, outputs: int, meter: Meter) -> float:
+    """Cost of the space's cheapest network."""
+    lists = (
+        price_list(space, choices, outputs, meter)
+        for choices in product(*(range(len(gene.choices)) for gene in space.genes))
+    )
+    return min(prices.least for prices in lists)
+
+
+def _structures(genes: Sequence[Array]) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Choices of all genes and their log-probability relative to the likeliest, which is first."""
+    orders = [np.argsort(-values, kind="stable") for values in genes]
+    losses = [values[order] - values[order[0]] for values, order in zip(genes, orders, strict=True)]
+    start = (0,) * len(genes)
+    waiting, seen = [(0.0, start)], {start}
+    while waiting:
+        loss, ranks = heapq.heappop(waiting)
+        yield tuple(int(order[rank]) for order, rank in zip(orders, ranks, strict=True)), -loss
+        for gene, rank in enumerate(ranks):
+            if rank + 1 < len(losses[gene]):
+                worse = (*ranks[:gene], rank + 1, *ranks[gene + 1 :])
+                if worse not in seen:
+                    seen.add(worse)
+                    step = losses[gene][rank] - losses[gene][rank + 1]
+                    heapq.heappush(waiting, (loss + float(step), worse))
 
 
 @dataclass(frozen=True)
@@ -83,39 +127,43 @@ class _Move:
     toggles: tuple[int, ...]
 
 
-class _Search:
-    """The current point and its moves."""
+class _Gates:
+    """The gates of one structure, and their moves."""
 
     def __init__(
-        self, space: SearchSpace, preference: Preference, budget: Budget, outputs: int
+        self,
+        choices: tuple[int, ...],
+        likelihood: float,
+        prices: PriceList,
+        preference: Preference,
     ) -> None:
-        self.space, self.preference, self.budget = space, preference, budget
-        self.outputs = outputs
-        self.choices = tuple(int(np.argmax(values)) for values in preference.genes)
+        self.choices, self.likelihood = choices, likelihood
+        self.prices, self.preference = prices, preference
         self.opened = [_likeliest(values, preference.most_open) for values in preference.gates]
-        self.seen: set[tuple[int, ...]] = {self.choices}
-        self.prices = self._prices(self.choices)
-
-    def _prices(self, choices: tuple[int, ...]) -> PriceList:
-        return price_list(self.space, choices, self.outputs, self.budget.meter)
 
     @property
     def cost(self) -> float:
-        return self._cost(self.prices)
+        layers = zip(self.prices.slots, self.opened, strict=True)
+        return self.prices.fixed + sum(float(np.dot(price, opened)) for price, opened in layers)
 
-    def _cost(self, prices: PriceList) -> float:
-        layers = zip(prices.slots, self.opened, strict=True)
-        return prices.fixed + sum(float(np.dot(price, opened)) for price, opened in layers)
-
-    def point(self) -> Point:
+    def point(self, space: SearchSpace) -> Point:
         opened = tuple(
             tuple(name for name, is_open in zip(slot.candidates, gates, strict=True) if is_open)
-            for slot, gates in zip(self.space.slots, self.opened, strict=True)
+            for slot, gates in zip(space.slots, self.opened, strict=True)
         )
         return Point(self.choices, opened)
 
-    def land(self, low: float, high: float) -> bool:
-        """The likeliest one or two gate moves that end within the band."""
+    def fit(self, low: float, high: float) -> bool:
+        """Moves into the band; False where no move leads there or nearer."""
+        for _ in range(_MOST_MOVES):
+            if low <= self.cost <= high or self._land(low, high):
+                return True
+            if not self._approach(high):
+                return False
+        return False
+
+    def _land(self, low: float, high: float) -> bool:
+        """The likeliest one or two moves that end within the band."""
         moves = self._moves()
         costs, gains = self._effects(moves)
         chosen: tuple[int, ...]
@@ -135,43 +183,17 @@ class _Search:
             self._apply(moves[index])
         return True
 
-    def approach(self, low: float, high: float) -> bool:
+    def _approach(self, high: float) -> bool:
         """The move nearer to the band that costs least likelihood for what it changes."""
-        down = self.cost > high
         moves = self._moves()
         costs, gains = self._effects(moves)
-        nearer = costs < 0 if down else (costs > 0) & (self.cost + costs <= high)
-        rate = np.where(nearer, np.minimum(gains, 0.0) / np.maximum(np.abs(costs), 1e-12), -np.inf)
-        gene = self._gene_step(down, high)
-        best = int(rate.argmax()) if len(rate) and nearer.any() else None
-        if gene is not None and (best is None or gene[0] > rate[best]):
-            _, self.choices, self.prices = gene
-            self.seen.add(self.choices)
-            return True
-        if best is None:
+        below = self.cost <= high
+        nearer = (costs > 0) & (self.cost + costs <= high) if below else costs < 0
+        if not nearer.any():
             return False
-        self._apply(moves[best])
+        rate = np.where(nearer, gains / np.maximum(np.abs(costs), 1e-12), -np.inf)
+        self._apply(moves[int(rate.argmax())])
         return True
-
-    def _gene_step(
-        self, down: bool, high: float
-    ) -> tuple[float, tuple[int, ...], PriceList] | None:
-        """The best change of one gene, as (likelihood for what it changes, choices, prices)."""
-        best = None
-        for index, values in enumerate(self.preference.genes):
-            for choice in range(len(values)):
-                choices = (*self.choices[:index], choice, *self.choices[index + 1 :])
-                if choices in self.seen:
-                    continue
-                prices = self._prices(choices)
-                change = self._cost(prices) - self.cost
-                if change >= 0 if down else change <= 0 or self.cost + change > high:
-                    continue
-                gain = min(0.0, float(values[choice] - values[self.choices[index]]))
-                rate = gain / abs(change)
-                if best is None or rate > best[0]:
-                    best = (rate, choices, prices)
-        return best
 
     def _moves(self) -> list[_Move]:
         moves = []
@@ -201,6 +223,8 @@ class _Search:
         return costs, gains
 
     def _apply(self, move: _Move) -> None:
+        _, gains = self._effects([move])
+        self.likelihood += float(gains[0])
         gates = self.opened[move.slot].copy()
         gates[list(move.toggles)] ^= True
         self.opened[move.slot] = gates

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lmo_through_ros import VIEWS, main, update_rows
+from benchmarks.common import VIEWS
+from benchmarks.lmo_through_ros import main, update_rows
 from offline_search.data.bop import BopDataset
 from offline_search.data.bop_results import read_results
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fpg_pose_ros.bundle import MESHES, pack_meshes, write_bundle
-from fpg_pose_ros.geometry import Camera, exp_so3, make_transform
+from fpg_pose_ros.geometry import Camera, exp_so3, make_transform, transform
 
 # The hand-made bundle lives with the estimator's tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "fpg_pose_ros"))
@@ -32,11 +33,15 @@ def write_cube_bundle(place: Path, name: str = "cube") -> Path:
     return place
 
 
-def write_cube_dataset(root: Path, images: int, hidden: int = 0) -> Path:
-    """Write `images` pictures of the cube and `hidden` pictures that should show it and do not."""
+def write_cube_dataset(root: Path, images: int, hidden: int = 0, split: str = "test") -> Path:
+    """Write `images` pictures of the cube and `hidden` pictures that should show it and do not.
+
+    Each comes with the mask of the cube's silhouette, as BOP's training images do.
+    """
     camera = Camera(640, 480, K)
-    scene = root / "test" / f"{SCENE:06d}"
-    (scene / "rgb").mkdir(parents=True)
+    scene = root / split / f"{SCENE:06d}"
+    for folder in ("rgb", "mask"):
+        (scene / folder).mkdir(parents=True)
     rng = np.random.default_rng(3)
     cameras, truths, targets = {}, {}, []
     for number in range(images + hidden):
@@ -48,6 +53,7 @@ def write_cube_dataset(root: Path, images: int, hidden: int = 0) -> Path:
         if number < images:
             picture = cube_world.photograph(camera, T)
         cv2.imwrite(str(scene / "rgb" / f"{image_id:06d}.png"), picture[..., ::-1])
+        cv2.imwrite(str(scene / "mask" / f"{image_id:06d}_000000.png"), _silhouette(camera, T))
         cameras[image_id] = {"cam_K": K.ravel().tolist(), "depth_scale": 1.0}
         truth = {"cam_R_m2c": T[:3, :3].ravel().tolist(), "cam_t_m2c": (T[:3, 3] * 1e3).tolist()}
         truths[image_id] = [{**truth, "obj_id": OBJECT}]
@@ -57,6 +63,13 @@ def write_cube_dataset(root: Path, images: int, hidden: int = 0) -> Path:
     (root / "test_targets_bop19.json").write_text(json.dumps(targets))
     _write_model(root / "models_eval", cube_world.cube_model())
     return root
+
+
+def _silhouette(camera: Camera, T_camera_object: NDArray[np.float64]) -> NDArray[np.uint8]:
+    corners = camera.project(transform(T_camera_object, cube_world.cube_model().keypoints))
+    mask = np.zeros((camera.height, camera.width), np.uint8)
+    outline = cv2.convexHull(np.round(corners * 16).astype(np.int32))
+    return cv2.fillConvexPoly(mask, outline, 255, shift=4)
 
 
 def _write_model(folder: Path, model: Any) -> None:

@@ -120,7 +120,7 @@ def test_objects_of_a_bundle_that_bear_bop_names_need_not_be_named(
 
 
 def test_what_to_judge_on_must_be_clear(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="give bop:PATH"):
+    with pytest.raises(DatasetError, match="give bop:PATH"):
         evaluate(bundle, data="/somewhere")
     with pytest.raises(EvaluationError, match="give either --data bop:PATH or --object NAME"):
         evaluate(bundle)

@@ -4,17 +4,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from fpg_pose_ros.errors import DatasetError
+from offline_search.data.speed_poses import tango
 from offline_search.retrain import VALIDATION_SEED, load_architecture, retrain
 from offline_search.space import Architecture, ArchitectureError, Head, Stage
 from offline_search.space.presets import preset
 from offline_search.training.config import TrainConfig, TrainingError
 from offline_search.training.journal import read_metrics
+
+sys.path.insert(0, str(Path(__file__).parent))
+from cube_dataset import OBJECT, write_cube_dataset
+from speed_dataset import KEYPOINTS, write_speed_dataset
 
 CONFIG = TrainConfig(
     images=48, batch=8, layers=12, workers=1, validation=4, validations=1, checkpoint_images=16
@@ -40,6 +47,26 @@ def test_a_pose_network_is_trained_on_renders(tmp_path: Path, cache: Path) -> No
         ["spot"], kind="pose", architecture=POSE, config=CONFIG, out=tmp_path, cache=cache
     )
     assert again.metrics == result.metrics
+
+
+def test_a_pose_network_is_trained_on_a_datasets_photographs(tmp_path: Path) -> None:
+    cubes = write_cube_dataset(tmp_path / "cubes", images=20, split="train_pbr")
+    speed = write_speed_dataset(tmp_path / "speed", 24, tango(KEYPOINTS).mesh)
+    eleven = replace(POSE, head=replace(POSE.head, outputs=len(KEYPOINTS), mask=True))
+    for name, data, network in (
+        (f"cube={OBJECT}", f"bop:{cubes}", POSE),
+        ("tango", f"speed:{speed}", eleven),
+    ):
+        result = retrain(
+            [name],
+            kind="pose",
+            architecture=network,
+            config=replace(CONFIG, images=64),
+            out=tmp_path / name,
+            data=data,
+        )
+        assert result.images == 64
+        assert 0 < result.metrics["keypoint_px"] < 64
 
 
 def test_a_locator_is_trained_on_frames(tmp_path: Path, cache: Path) -> None:
@@ -91,4 +118,10 @@ def test_what_cannot_be_trained_is_refused_with_a_reason(tmp_path: Path) -> None
         attempt(["spot"], replace(POSE, head=replace(POSE.head, outputs=4)))
     with pytest.raises(TrainingError, match="seed"):
         attempt(["spot"], POSE, replace(CONFIG, seed=VALIDATION_SEED))
+    with pytest.raises(TrainingError, match="a locator is trained on renders"):
+        retrain(
+            ["5"], kind="locator", architecture=LOCATOR, config=CONFIG, out=tmp_path, data="bop:/a"
+        )
+    with pytest.raises(DatasetError, match="give bop:PATH"):
+        retrain(["5"], kind="pose", architecture=POSE, config=CONFIG, out=tmp_path, data="/a")
     assert not list(tmp_path.iterdir())
