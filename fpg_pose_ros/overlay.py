@@ -69,8 +69,8 @@ def draw(
     for estimate in sorted(shown, key=lambda item: -item.T_camera_object[2, 3]):  # far to near
         index = known[estimate.object_name]
         colour = PALETTE[index % len(PALETTE)]
-        _draw_outline(canvas, silhouette(objects[index].mesh, camera, estimate), colour)
-        _draw_axes(canvas, camera, estimate.T_camera_object, objects[index].diameter)
+        draw_outline(canvas, silhouette(objects[index].mesh, camera, estimate), colour)
+        draw_axes(canvas, camera, estimate.T_camera_object, objects[index].diameter)
     panels: list[_Panel] = []
     for estimate in shown:
         panel, text = _label(canvas, estimate, panels)
@@ -90,14 +90,16 @@ def silhouette(mesh: Mesh, camera: Camera, estimate: PoseEstimate) -> Image:
     return mask
 
 
-def _draw_outline(canvas: Image, mask: Image, colour: Colour) -> None:
+def draw_outline(canvas: Image, mask: Image, colour: Colour) -> None:
+    """Draws the outline of a mask (H, W) into an image (H, W, 3)."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     width = _line_width(canvas)
     cv2.drawContours(canvas, contours, -1, _DARK, width + 2, cv2.LINE_AA)
     cv2.drawContours(canvas, contours, -1, colour, width, cv2.LINE_AA)
 
 
-def _draw_axes(canvas: Image, camera: Camera, T_camera_object: Array, diameter: float) -> None:
+def draw_axes(canvas: Image, camera: Camera, T_camera_object: Array, diameter: float) -> None:
+    """Draws x, y and z of an object (red, green, blue) into an image; not where it is behind."""
     ends = np.vstack([np.zeros(3), _AXIS_LENGTH * diameter * np.eye(3)])
     points = transform(T_camera_object, ends)
     pixels = camera.project(points)

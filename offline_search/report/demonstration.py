@@ -10,7 +10,7 @@ from typing import Any
 from fpg_pose_ros.bundle import Bundle
 from offline_search.metrics.recall import ADD_THRESHOLD
 from offline_search.report.judgement import MIN_VISIBLE, Judged
-from offline_search.report.learned import networks, training
+from offline_search.report.learned import networks, searches, training
 from offline_search.report.measured import LATENCY_GOAL_MS, accuracy, latency
 from offline_search.report.page import (
     Block,
@@ -64,6 +64,15 @@ def report(run: Run) -> str:
     figures = run.figures
     counted = int(figures["frames_scored"])
     right = sum(frame.counts and frame.right for frame in run.frames)
+    sections = [
+        _seen(run),
+        accuracy(run.frames),
+        latency(list(run.recording.answers.values())),
+        searches(run.bundle),
+        networks(run.bundle),
+        training(run.bundle),
+        _made(run),
+    ]
     return render_page(
         title=f"{run.object_name.capitalize()}: {right} of {counted} poses right",
         lead=(
@@ -73,14 +82,7 @@ def report(run: Run) -> str:
             f"average, less than {ADD_THRESHOLD:g} of its diameter from where they truly are."
         ),
         tiles=_tiles(figures),
-        sections=[
-            _seen(run),
-            accuracy(run.frames),
-            latency(list(run.recording.answers.values())),
-            networks(run.bundle),
-            training(run.bundle),
-            _made(run),
-        ],
+        sections=[section for section in sections if section is not None],
         footer=f"Bundle {run.bundle.name}, SHA-256 of its manifest {run.bundle.hash}.",
     )
 

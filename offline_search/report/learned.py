@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sections on what a bundle is: its networks, and the course of their training."""
+"""Sections on what a bundle is: how its networks were found and trained, and what they are."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import numpy as np
 
 from fpg_pose_ros.bundle import Bundle
 from offline_search.report import network
-from offline_search.report.page import Block, Chart, Charts, Drawing, Section
+from offline_search.report.architecture_drawing import CAPTION, draw_architecture
+from offline_search.report.page import Block, Chart, Charts, Drawing, Section, Table
+from offline_search.report.quantities import amount
 from offline_search.report.svg import Axis, Series, line_chart
+from offline_search.space.architecture import Architecture
 
 #: Validation figures that are shares, and what they are called.
 _SHARES: Final = {
     "add01": "ADD below 0.1 d",
     "adds01": "ADD-S below 0.1 d",
+    "add_auc": "area under recall of ADD",
     "found": "objects found",
     "iou": "overlap of boxes",
 }
@@ -40,7 +44,7 @@ def networks(bundle: Bundle) -> Section:
             f"{spec.macs / 1e6:.1f} MMACs, {spec.params / 1e3:,.0f} thousand parameters, "
             f"input {spec.input_size[1]}×{spec.input_size[0]}."
         )
-        blocks.append(Drawing(heading, network.draw(value), caption))
+        blocks.append(_drawing(heading, value, caption))
     text = (
         "The locator looks at the whole frame and says where the object is; the pose network looks "
         "at that place, closer, and finds the object's keypoints. A strip is a layer; the larger "
@@ -49,12 +53,55 @@ def networks(bundle: Bundle) -> Section:
     return Section("networks", "The networks", text, blocks)
 
 
+def _drawing(heading: str, architecture: Mapping[str, Any], caption: str) -> Drawing:
+    """A strip a layer, or boxes side by side where operators are."""
+    stages = architecture["stages"]
+    if all(len(names) == 1 for stage in stages for names in stage["layers"]):
+        return Drawing(heading, network.draw(architecture), caption)
+    boxes = draw_architecture(Architecture.from_json(architecture))
+    return Drawing(heading, boxes, f"{caption} {CAPTION}")
+
+
+def searches(bundle: Bundle) -> Section | None:
+    """How its pose networks were found; None where they were given."""
+    noted = bundle.manifest.get("training", {}).get("searches", {})
+    if not noted:
+        return None
+    text = (
+        "No one drew the pose network: a search chose its operators, widths, input and head from a "
+        "space of many, within a budget, and what it found was then trained from scratch. Its "
+        "course is told by report.html in the search's own folder."
+    )
+    tables = [
+        Table(("fact", "value"), _search_facts(facts), f"Pose network of {name}")
+        for name, facts in noted.items()
+    ]
+    return Section("search", "The search", text, tables)
+
+
+def _search_facts(facts: Mapping[str, Any]) -> list[list[str]]:
+    budget, unit = amount(facts["budget"]["amount"], "MACs")
+    macs, _ = amount(facts["macs"], "MACs")
+    share = facts["macs"] / facts["budget"]["amount"]
+    several, layers = facts["layers_with_several"], facts["layers"]
+    rows = [
+        ["found", f"{macs} {unit}, {share:.1%} of the budget of {budget}"],
+        ["layers that keep two or more operators", f"{several} of {layers}"],
+        ["space", f"{facts['space']}, 10^{facts['log10_size']:.1f} architectures"],
+        ["strategy", f"{facts['strategy']}, after {facts['paper']}"],
+        ["minutes", f"{facts['minutes']:.1f}"],
+        ["images", f"{facts['images']:,}, counted once for each network that saw them"],
+        ["seed", str(facts["seed"])],
+    ]
+    return rows + ([["outside the budget's band", facts["why"]]] if facts["why"] else [])
+
+
 def training(bundle: Bundle) -> Section:
     """Loss and validation of every training, as the manifest has them."""
     noted = bundle.manifest.get("training", {})
     charts = []
     for name, course in noted.get("curves", {}).items():
-        charts += _course(name, course)
+        charts += training_charts(name, course)
     if not charts:
         return Section("training", "Training", "The bundle's manifest holds no training curves.")
     minutes = noted.get("minutes_by_network", {})
@@ -66,7 +113,13 @@ def training(bundle: Bundle) -> Section:
     return Section("training", "Training", text, [Charts(charts)])
 
 
-def _course(name: str, course: Mapping[str, Any]) -> list[Chart]:
+def training_charts(name: str, course: Mapping[str, Any]) -> list[Chart]:
+    """Loss and validation over images.
+
+    Args:
+        name: of the network.
+        course: columns of numbers by kind of row (`train`, `validation`), each with `images`.
+    """
     rows, checks = course.get("train", {}), _one_of_each(course.get("validation", {}))
     thousand = Axis("thousand images", 0.0, None)
     charts = []

@@ -10,6 +10,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from offline_search.hardware import kernel_entry, processor
+
 _PACKAGES = (
     "numpy",
     "opencv-python-headless",
@@ -18,12 +20,14 @@ _PACKAGES = (
     "embreex",
     "ros-jazzy-rclpy",
 )
+# Files that run the command line.
+_PROGRAMS = {"cli.py": ["fpg-pose"], "search.py": ["fpg-pose", "search"]}
 
 
 def machine() -> dict[str, str]:
     """Processor, memory, system and the versions that matter, by name."""
     facts = {
-        "processor": f"{_processor()}, {os.cpu_count()} logical cores",
+        "processor": f"{processor()}, {os.cpu_count()} logical cores",
         "memory": _memory(),
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "Python": platform.python_version(),
@@ -42,23 +46,9 @@ def machine() -> dict[str, str]:
 def own_command() -> str:
     """The command line of this process, as one would type it."""
     name = Path(sys.argv[0]).name
-    return shlex.join(["fpg-pose" if name == "cli.py" else name, *sys.argv[1:]])
-
-
-def _processor() -> str:
-    return _entry(Path("/proc/cpuinfo"), "model name") or platform.processor() or "unknown"
+    return shlex.join([*_PROGRAMS.get(name, [name]), *sys.argv[1:]])
 
 
 def _memory() -> str:
-    kilobytes = _entry(Path("/proc/meminfo"), "MemTotal").split(" ")[0]
+    kilobytes = kernel_entry(Path("/proc/meminfo"), "MemTotal").split(" ")[0]
     return f"{int(kilobytes) / 2**20:.0f} GiB" if kilobytes.isdigit() else "unknown"
-
-
-def _entry(path: Path, key: str) -> str:
-    """The value of `key : value` in a text file of the kernel's; empty where there is none."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return ""
-    values = (line.partition(":")[2].strip() for line in lines if line.startswith(key))
-    return next(values, "")

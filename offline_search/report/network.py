@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from offline_search.report.svg import text
+
 WIDTH = 1040
 _TOP, _BOTTOM = 24, 296
 _BASE = 232  # feature maps stand on this line
@@ -77,8 +79,8 @@ def draw(architecture: Mapping[str, Any]) -> str:
     x = (WIDTH - total) / 2
     largest = max(max(part.size) for part in drawn if "bins" not in part.title)
     rows, columns = architecture["input_size"]
-    out = [_text(x + 22, _BASE - 2, f"{columns}×{rows}", "strong mid")]
-    out.append(_text(x + 22, _BASE + 16, "RGB crop" if rows == columns else "RGB frame", "mid"))
+    out = [text(x + 22, _BASE - 2, f"{columns}×{rows}", "strong mid")]
+    out.append(text(x + 22, _BASE + 16, "RGB crop" if rows == columns else "RGB frame", "mid"))
     x += 52
     for part in drawn:
         out.append(
@@ -91,11 +93,11 @@ def draw(architecture: Mapping[str, Any]) -> str:
             out.append(_strip(x + index * pitch, pitch, height, strip, part.tone))
         span = pitch * len(part.strips)
         middle = x + span / 2
-        out.append(_text(middle, _BASE - height - 12, f"{part.channels} ch", "strong mid"))
-        out.append(_text(middle, _BASE + 20, part.title.split(" · ")[0], "strong mid"))
-        out.append(_text(middle, _BASE + 37, f"{part.size[1]}×{part.size[0]}", "mid"))
+        out.append(text(middle, _BASE - height - 12, f"{part.channels} ch", "strong mid"))
+        out.append(text(middle, _BASE + 20, part.title.split(" · ")[0], "strong mid"))
+        out.append(text(middle, _BASE + 37, f"{part.size[1]}×{part.size[0]}", "mid"))
         if " · " in part.title:
-            out.append(_text(middle, _BASE + 54, part.title.split(" · ")[1], "mid"))
+            out.append(text(middle, _BASE + 54, part.title.split(" · ")[1], "mid"))
         x += span
     description = f"network of {len(drawn)} parts and {strips} layers"
     return (
@@ -109,16 +111,12 @@ def _strip_height(side: int, largest: int) -> float:
     return _SHORTEST + (_TALLEST - _SHORTEST) * share
 
 
-def _strip(x: float, pitch: float, height: float, text: str, tone: int) -> str:
+def _strip(x: float, pitch: float, height: float, label: str, tone: int) -> str:
     top = _BASE - height
-    size = 10.5 if len(text) * 6 < height else max(6.0, height / max(len(text), 1) / 0.58)
+    size = 10.5 if len(label) * 6 < height else max(6.0, height / max(len(label), 1) / 0.58)
     return (
         f'<rect class="block t{tone}" x="{x + 1.5:.1f}" y="{top:.1f}" width="{pitch - 3:.1f}" '
-        f'height="{height:.1f}" rx="4"><title>{escape(text)}</title></rect>'
+        f'height="{height:.1f}" rx="4"><title>{escape(label)}</title></rect>'
         f'<text style="font-size:{size:.1f}px" transform="translate({x + pitch / 2 + 4:.1f} '
-        f'{_BASE - 8}) rotate(-90)">{escape(text)}</text>'
+        f'{_BASE - 8}) rotate(-90)">{escape(label)}</text>'
     )
-
-
-def _text(x: float, y: float, text: str, classes: str) -> str:
-    return f'<text class="{classes}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'

@@ -125,7 +125,13 @@ class Section:
 
 
 def render_page(
-    *, title: str, lead: str, tiles: Sequence[Tile], sections: Sequence[Section], footer: str
+    *,
+    title: str,
+    lead: str,
+    tiles: Sequence[Tile],
+    sections: Sequence[Section],
+    footer: str,
+    kind: str = "demonstration report",
 ) -> str:
     """The page as HTML text. Everything is escaped but the charts, which escape themselves."""
     folder = resources.files(__package__)
@@ -136,6 +142,7 @@ def render_page(
     environment.filters["svg"] = Markup
     template = environment.from_string((folder / "template.html.j2").read_text("utf-8"))
     return template.render(
+        kind=kind,
         title=title,
         lead=lead,
         tiles=tiles,

@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-WIDTH, HEIGHT = 640, 260
+WIDTH, HEIGHT = 560, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 14, 42
 
 
@@ -37,6 +38,15 @@ class Rule:
     """A labelled reference line at ``value`` on the axis it belongs to."""
 
     value: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """A shaded, labelled range on the y axis."""
+
+    low: float
+    high: float
     label: str
 
 
@@ -62,15 +72,15 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten in reach; 1, 2 and 5 of each where fewer than three would show."""
+def _log_ticks(low: float, high: float, wanted: int = 3) -> list[float]:
+    """Powers of ten in reach, with as many of their multiples as it takes to show `wanted`."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for multiples in ((1.0,), (1.0, 2.0, 5.0)):
+    for multiples in ((1.0,), (1.0, 2.0, 5.0), (1.0, 2.0, 3.0, 5.0, 7.0)):
         found = [m * 10.0**d for d in decades for m in multiples]
         found = [t for t in found if low * 0.999 <= t <= high * 1.001]
-        if len(found) >= 3:
-            break
-    return found
+        if len(found) >= wanted:
+            return found
+    return found if len(found) >= 3 else ticks(low, high)
 
 
 def number(value: float) -> str:
@@ -80,24 +90,48 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-class _Frame:
+class Frame:
     """Maps data to the plotting area and draws what every chart has: grid, axes, labels."""
 
-    def __init__(self, x: Axis, y: Axis, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> None:
+    def __init__(
+        self,
+        x: Axis,
+        y: Axis,
+        xs: NDArray[np.float64],
+        ys: NDArray[np.float64],
+        *,
+        width: int = WIDTH,
+        height: int = HEIGHT,
+    ) -> None:
+        """Bounds that the axes leave open follow the data, `xs` and `ys`."""
         self.x, self.y = x, y
+        self.width, self.height = width, height
         self.x_low, self.x_high = _bounds(x, xs)
         self.y_low, self.y_high = _bounds(y, ys)
 
+    @property
+    def right(self) -> float:
+        """Where the plotting area ends."""
+        return self.width - _RIGHT
+
+    @property
+    def bottom(self) -> float:
+        """Where the x axis is."""
+        return self.height - _BOTTOM
+
     def px(self, value: float) -> float:
+        """Place of a value on the x axis."""
         share = _share(value, self.x_low, self.x_high, self.x.log)
-        return _LEFT + share * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + share * (self.right - _LEFT)
 
     def py(self, value: float) -> float:
+        """Place of a value on the y axis."""
         share = _share(value, self.y_low, self.y_high, self.y.log)
-        return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
+        return self.bottom - share * (self.bottom - _TOP)
 
     def grid(self) -> list[str]:
-        right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
+        """Grid, axes, ticks and labels."""
+        right, bottom = self.right, self.bottom
         parts = []
         y_ticks = _log_ticks if self.y.log else ticks
         for tick in y_ticks(self.y_low, self.y_high):
@@ -105,11 +139,12 @@ class _Frame:
             parts.append(
                 f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>'
             )
-            parts.append(_text(_LEFT - 8, at + 4, number(tick), "tick end"))
-        for tick in ticks(self.x_low, self.x_high, 7):
-            parts.append(_text(self.px(tick), bottom + 17, number(tick), "tick mid"))
+            parts.append(text(_LEFT - 8, at + 4, number(tick), "tick end"))
+        x_ticks = partial(_log_ticks, wanted=5) if self.x.log else partial(ticks, wanted=7)
+        for tick in x_ticks(self.x_low, self.x_high):
+            parts.append(text(self.px(tick), bottom + 17, number(tick), "tick mid"))
         parts.append(f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
-        parts.append(_text((_LEFT + right) / 2, HEIGHT - 6, self.x.label, "label mid"))
+        parts.append(text((_LEFT + right) / 2, self.height - 6, self.x.label, "label mid"))
         middle = (_TOP + bottom) / 2
         parts.append(
             f'<text class="label mid" transform="translate(13 {middle:.0f}) rotate(-90)">'
@@ -124,22 +159,31 @@ def line_chart(
     x: Axis,
     y: Axis,
     rules: Sequence[Rule] = (),
+    bands: Sequence[Band] = (),
     description: str,
 ) -> str:
     """Curves over a common axis; ``rules`` are horizontal reference lines."""
     curves = [(s, _array(s.x), _array(s.y)) for s in series]
-    all_y = [v for _, _, v in curves] + [_array([r.value for r in rules])]
-    frame = _Frame(x, y, np.concatenate([v for _, v, _ in curves]), np.concatenate(all_y))
+    marked = [r.value for r in rules] + [v for b in bands for v in (b.low, b.high)]
+    all_y = [v for _, _, v in curves] + [_array(marked)]
+    frame = Frame(x, y, np.concatenate([v for _, v, _ in curves]), np.concatenate(all_y))
     parts = frame.grid()
+    for band in bands:
+        top, low = frame.py(band.high), frame.py(band.low)
+        parts.append(
+            f'<rect class="band" x="{_LEFT}" y="{top:.1f}" width="{WIDTH - _RIGHT - _LEFT}" '
+            f'height="{max(low - top, 1):.1f}"/>'
+        )
+        parts.append(text(WIDTH - _RIGHT, top - 5, band.label, "note end"))
     for rule in rules:
         at = frame.py(rule.value)
         parts.append(
             f'<line class="rule" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
         )
-        parts.append(_text(WIDTH - _RIGHT, at - 5, rule.label, "note end"))
+        parts.append(text(WIDTH - _RIGHT, at - 5, rule.label, "note end"))
     for curve, xs, ys in curves:
         parts.extend(_draw(frame, curve, xs, ys))
-    return _svg(parts, description)
+    return document(parts, description)
 
 
 def histogram(
@@ -160,7 +204,7 @@ def histogram(
     low, high = _bounds(x, data)
     counts, edges = np.histogram(np.clip(data, low, high), bins=bins, range=(low, high))
     top = float(max(counts.max(initial=0), 1))
-    frame = _Frame(Axis(x.label, low, high), Axis("frames", 0, top * 1.08), _array([]), _array([]))
+    frame = Frame(Axis(x.label, low, high), Axis("frames", 0, top * 1.08), _array([]), _array([]))
     parts = frame.grid()
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         if not count:
@@ -178,17 +222,18 @@ def histogram(
         )
         side = "end" if at > WIDTH * 0.7 else ""
         shift = -5 if side else 5
-        parts.append(_text(at + shift, _TOP + 10 + 15 * row, rule.label, f"note {side}"))
-    return _svg(parts, description)
+        parts.append(text(at + shift, _TOP + 10 + 15 * row, rule.label, f"note {side}"))
+    return document(parts, description)
 
 
 def _draw(
-    frame: _Frame, curve: Series, xs: NDArray[np.float64], ys: NDArray[np.float64]
+    frame: Frame, curve: Series, xs: NDArray[np.float64], ys: NDArray[np.float64]
 ) -> list[str]:
     if curve.style == "dots":
+        radius = 1.8 if len(xs) > 150 else 3.0
         return [
             f'<circle class="dot t{curve.tone}" cx="{frame.px(a):.1f}" cy="{frame.py(b):.1f}" '
-            f'r="1.8"><title>{number(a)}: {number(b)}</title></circle>'
+            f'r="{radius}"><title>{number(a)}: {number(b)}</title></circle>'
             for a, b in zip(xs, ys, strict=True)
             if math.isfinite(b)
         ]
@@ -229,12 +274,17 @@ def _array(values: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(values, np.float64).reshape(-1)
 
 
-def _text(x: float, y: float, text: str, classes: str) -> str:
-    return f'<text class="{classes}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
+def text(x: float, y: float, content: str, classes: str) -> str:
+    """Escaped text at a place."""
+    return f'<text class="{classes}" x="{x:.1f}" y="{y:.1f}">{escape(content)}</text>'
 
 
-def _svg(parts: Sequence[str], description: str) -> str:
+def document(
+    parts: Sequence[str], description: str, *, width: float = WIDTH, height: float = HEIGHT
+) -> str:
+    """The drawing that these parts make up."""
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg class="chart" style="max-width: {width:g}px" '
+        f'viewBox="0 0 {width:g} {height:g}" role="img" '
         f'aria-label="{escape(description)}">' + "".join(parts) + "</svg>"
     )

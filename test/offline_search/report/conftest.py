@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from rosbags.typesys.store import Typestore
 
 from fpg_pose_ros.geometry import Array, Symmetries, make_transform, quaternion_wxyz
 from fpg_pose_ros.objects import Mesh, ObjectModel
+
+# For the modules that several tests share; the drawn world lives with the training's tests.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "training")]
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "thing"

@@ -6,7 +6,16 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from offline_search.report.svg import Axis, Rule, Series, histogram, line_chart, number, ticks
+from offline_search.report.svg import (
+    Axis,
+    Band,
+    Rule,
+    Series,
+    histogram,
+    line_chart,
+    number,
+    ticks,
+)
 
 NS = "{http://www.w3.org/2000/svg}"
 
@@ -91,3 +100,17 @@ def test_colours_are_left_to_the_page() -> None:
     svg = histogram([1, 2], x=Axis("x"), description="d")
     assert "#" not in svg
     assert "rgb(" not in svg
+
+
+def test_a_band_lies_where_its_values_are() -> None:
+    svg = line_chart(
+        [Series("a", [0, 1], [0, 2])],
+        x=Axis("x"),
+        y=Axis("y", 0.0, 2.0),
+        bands=[Band(0.95, 1.0, "budget")],
+        description="d",
+    )
+    (band,) = (r for r in parse(svg).iter("rect") if r.attrib["class"] == "band")
+    grid = [float(g.attrib["y1"]) for g in parse(svg).iter("line") if g.attrib["class"] == "grid"]
+    assert float(band.attrib["y"]) in grid
+    assert "budget" in svg

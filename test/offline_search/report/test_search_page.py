@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from search_sample import baselines, change, trials, write_json, write_search
+
+from offline_search.report.search_page import write_search_report
+from offline_search.report.search_record import SearchRecordError
+
+SECTIONS = ["network", "course", "gates", "front", "ranking", "retraining", "made"]
+
+
+class Page(HTMLParser):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.html = path.read_text()
+        self.references: list[str] = []
+        self.sections: list[str] = []
+        self.tags: set[str] = set()
+        self.drawings: list[str] = []
+        self.text = ""
+        self.feed(self.html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.tags.add(tag)
+        self.references += [v or "" for k, v in attrs if k in ("src", "href", "data", "action")]
+        if tag == "section":
+            self.sections.append(str(named.get("id")))
+        if tag == "svg":
+            self.drawings.append(str(named["aria-label"]))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return write_search(tmp_path / "out")
+
+
+def page(out: Path, *args: object) -> Page:
+    return Page(write_search_report(out, *args))  # type: ignore[arg-type]
+
+
+def test_every_part_of_a_search_is_on_the_page(out: Path) -> None:
+    (out / "examples").mkdir()
+    cv2.imwrite(str(out / "examples" / "a.png"), np.full((32, 32, 3), 90, np.uint8))
+    write_json(out / "examples.json", [{"file": "examples/a.png", "caption": "ADD 0.123 d"}])
+    shown = page(out)
+    assert shown.sections == ["figures", "poses", *SECTIONS]
+    for words in ("ADD 0.123 d", "fpg-pose search --object spot", "a processor", "10000", "0.412"):
+        assert words in shown.text
+    assert "Kendall's τ" in shown.text
+    assert "0.64" in shown.text
+    for words in ("expected and discrete cost", "weight of the cost", "losses", "entropy"):
+        assert any(words in drawing for drawing in shown.drawings)
+
+
+def test_a_page_is_one_file_that_fetches_nothing(out: Path) -> None:
+    shown = page(out, baselines())
+    assert {"script", "link", "iframe", "object"}.isdisjoint(shown.tags)
+    assert all(r.startswith(("data:", "#")) for r in shown.references)
+    assert not re.search(r"https?://|url\(|@import", shown.html)
+    assert "@media print" in shown.html
+
+
+def test_a_search_whose_retraining_is_missing_has_a_report(out: Path) -> None:
+    shutil.rmtree(out / "retrain")
+    shown = page(out)
+    assert shown.sections == ["figures", *(name for name in SECTIONS if name != "retraining")]
+    assert "not retrained yet" in shown.text
+
+
+def test_a_search_without_anything_optional_has_a_report(out: Path) -> None:
+    shutil.rmtree(out / "retrain")
+    shutil.rmtree(out / "search")
+    document = json.loads((out / "search.json").read_text())
+    document["ranking"] = None
+    for name in ("paper", "minutes", "images", "peak_rss_mb", "command", "machine", "settings"):
+        del document[name]
+    write_json(out / "search.json", document)
+    assert page(out).sections == ["figures", "network", "made"]
+
+
+def test_random_trials_are_shown_in_place_of_gates(out: Path) -> None:
+    shutil.rmtree(out / "search")
+    change(out, strategy="random", ranking=None, trials=trials(count=12))
+    shown = page(out)
+    assert "trials" in shown.sections
+    assert not {"gates", "course"} & set(shown.sections)
+    assert "12 candidates" in shown.text
+
+
+def test_gates_of_which_one_stays_are_not_halved(out: Path) -> None:
+    assert 'class="cold"' in page(out).html
+    change(out, settings={"gate": "single"})
+    shown = page(out)
+    assert 'class="cold"' not in shown.html
+    assert "compete for one place" in shown.text
+
+
+def test_the_best_trial_so_far_is_that_of_the_least_loss(out: Path) -> None:
+    rows = [{**row, "score": score} for row, score in zip(trials(), (3.0, 2.0, 2.5), strict=False)]
+    change(out, trials=rows)
+    drawing = next(d for d in page(out).html.split("<svg") if "best so far" in d.split(">")[0])
+    line = re.search(r'class="line t1" points="([^"]*)"', drawing)
+    assert line
+    first, second, third = (float(place.split(",")[1]) for place in line.group(1).split())
+    assert first < second == third
+
+
+def test_a_latency_budget_is_shown_in_its_own_unit(tmp_path: Path) -> None:
+    shown = page(write_search(tmp_path, unit="ms"))
+    assert "7.86\N{NO-BREAK SPACE}ms for a budget of 8" in shown.text
+    assert "98.2% of the budget of 8 ms" in shown.text
+    assert "Latency" in shown.text
+
+
+def test_a_network_outside_the_budget_says_why(out: Path) -> None:
+    change(out, within_budget=False, why="nothing so small is in the space")
+    shown = page(out)
+    assert "not within the budget: nothing so small is in the space" in shown.text
+    assert 'class="tile bad"' in shown.html
+
+
+def test_baselines_of_this_object_stand_beside_the_network(out: Path) -> None:
+    rows = baselines((10e6, 30e6))
+    shown = page(out, [*rows, {**rows[0], "method": "Nobody", "object": "can"}])
+    assert "ResNet-18" in shown.text
+    assert "(3 seeds)" in shown.text
+    assert "Nobody" not in shown.text
+
+
+def test_what_files_say_is_text_and_never_markup(out: Path) -> None:
+    change(out, object="<i>spot", command="<b>", why="<u>", within_budget=False)
+    html = page(out).html
+    assert not [tag for tag in ("<i>", "<b>", "<u>") if tag in html]
+
+
+def test_the_full_space_has_a_report_of_moderate_size(tmp_path: Path) -> None:
+    path = write_search_report(write_search(tmp_path, space="full"))
+    assert path.stat().st_size < 1_000_000
+
+
+def test_a_folder_without_a_finished_search_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SearchRecordError, match="fpg-pose search"):
+        write_search_report(tmp_path)
+
+
+def test_a_damaged_file_is_named(out: Path) -> None:
+    (out / "search" / "gates.json").write_text("{")
+    with pytest.raises(SearchRecordError, match=r"gates\.json"):
+        write_search_report(out)
