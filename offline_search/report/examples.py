@@ -67,7 +67,9 @@ def write_examples(
         PictureError: A picture cannot be written.
     """
     parameters = extra or {"sigma_px": task.config.sigma_px}
-    predictions = predict(network, task.model, task.held_out, range(_CROPS))
+    predictions = predict(
+        network, task.model, task.held_out, range(min(_CROPS, 2 * task.config.validation))
+    )
     silhouette_points = Silhouette(task.model.mesh)
     examples = sorted(
         (

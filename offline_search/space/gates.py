@@ -42,10 +42,6 @@ class Gate(Protocol):
         """(n,) bool: what is open without noise."""
         ...
 
-    def initial_logit(self, probability: float, candidates: int) -> float:
-        """What all logits start from so that a gate is open with about that probability."""
-        ...
-
 
 class SeveralGate:
     """Each gate on its own: s = sigmoid((a + logit(u)) / t), g = [s > 1/2] + s - stop_gradient(s).
@@ -72,10 +68,6 @@ class SeveralGate:
         opened[logits.argmax()] = True
         return opened
 
-    def initial_logit(self, probability: float, candidates: int) -> float:
-        """See `Gate`."""
-        return math.log(probability / (1.0 - probability))
-
 
 class SingleGate:
     """One of n: the greatest of a + Gumbel noise, relaxed by softmax((a + noise) / t)."""
@@ -94,10 +86,6 @@ class SingleGate:
     def decide(self, logits: Tensor) -> Tensor:
         """See `Gate`."""
         return F.one_hot(logits.argmax(), len(logits)).bool()
-
-    def initial_logit(self, probability: float, candidates: int) -> float:
-        """See `Gate`: all alike, whatever the probability."""
-        return 0.0
 
 
 def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:

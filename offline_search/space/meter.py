@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +74,14 @@ class PriceList:
 
     fixed: float
     slots: tuple[tuple[float, ...], ...]
+
+    def of(self, opened: Sequence[Sequence[float]]) -> float:
+        """Of operators alone, each times how open it is."""
+        return sum(
+            price * share
+            for prices, shares in zip(self.slots, opened, strict=True)
+            for price, share in zip(prices, shares, strict=True)
+        )
 
     @property
     def least(self) -> float:

@@ -102,9 +102,9 @@ class SearchSpace:
         Raises:
             ArchitectureError: Something cannot be; the message names it.
         """
-        if not self.stages or not self.slots[0].candidates:
+        if not self.slots or not self.slots[0].candidates:
             raise ArchitectureError(f"space {self.name}: needs a stage and an operator for it")
-        for gene in self.genes:
+        for gene in (*self.genes, Gene("operators", self.operators)):
             if not gene.choices or len(set(gene.choices)) < len(gene.choices):
                 raise ArchitectureError(
                     f"space {self.name}: {gene.name} needs different values, got {gene.choices}"
@@ -195,6 +195,9 @@ class SearchSpace:
                 tuple(sorted(names, key=slot.candidates.index))
                 for slot, names in zip(self.slots, opened, strict=True)
             )
+            rebuilt = self.architecture(Point(choices, opened), architecture.head.outputs)
+            if rebuilt != architecture:
+                raise ValueError  # of another stride, say
         except ValueError:
             raise ArchitectureError(
                 f"architecture {architecture.digest[:12]} is not of the space {self.name}"

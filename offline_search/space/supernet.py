@@ -7,6 +7,9 @@ networks, Yu et al., arXiv 1812.08928; Once-for-All, arXiv 1908.09791). What is 
 network that would be built for the architecture, with those slices put in place of its own
 weights: a training step costs what that network costs, and nothing is written twice.
 
+Operators of one family share further: a smaller kernel is the middle of the largest, a smaller
+expansion its first channels. Each weight is then trained several times as often.
+
 Batch norm uses the statistics of the batch while weights are shared. `inherit` makes an ordinary
 network of one architecture, whose statistics are then measured (`calibrate`).
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +30,12 @@ from offline_search.space.gates import gated_mean
 from offline_search.space.kits import kit
 from offline_search.space.network import Layer, Network, build, build_head, build_stem, places
 from offline_search.space.search_space import Point, SearchSpace
+
+# Operators of one make: those whose weights are parts of another's.
+_FAMILIES: Final = {
+    **{f"mb_k{kernel}_e{expand}": "mb_k7_e6" for kernel in (3, 5, 7) for expand in (3, 6)},
+    **dict.fromkeys(("sep_k3", "sep_k5", "dw_k11"), "dw_k11"),
+}
 
 
 class GatedLayer(nn.Module):
@@ -52,6 +61,9 @@ class Supernet(nn.Module):
         self.space = space
         self.outputs = outputs
         self._parts: dict[tuple[Any, ...], nn.Module] = {}
+        self.families = [
+            tuple(dict.fromkeys(_family(name) for name in slot.candidates)) for slot in space.slots
+        ]
         widest = self._widest()
         self.body = build(widest, seed=seed)
         self.body.head = nn.Identity()
@@ -75,8 +87,7 @@ class Supernet(nn.Module):
             else 0
             for gene in self.space.genes
         )
-        opened = tuple(slot.candidates for slot in self.space.slots)
-        widest = self.space.architecture(Point(choices, opened), self.outputs)
+        widest = self.space.architecture(Point(choices, tuple(self.families)), self.outputs)
         # The widest stem need not be the last in the list, nor both of its widths one stem's.
         return replace(
             widest,
@@ -157,7 +168,7 @@ class Supernet(nn.Module):
         found = {}
         for name, parameter in wanted:
             tensor = self.shared[self._shared_name(name, slots, head)]
-            found[name] = tensor[tuple(slice(0, n) for n in parameter.shape)]
+            found[name] = _part_of(tensor, parameter.shape)
         return found
 
     @cached_property
@@ -172,9 +183,19 @@ class Supernet(nn.Module):
             return head + name.removeprefix("head.")
         if parts[0] == "layers":
             slot = int(parts[1])
-            place = self.space.slots[slot].candidates.index(slots[slot][int(parts[3])])
-            parts[3] = str(place)
+            family = _family(slots[slot][int(parts[3])])
+            parts[3] = str(self.families[slot].index(family))
         return ".".join(["body", *parts])
+
+
+def _family(name: str) -> str:
+    return _FAMILIES.get(name, name)
+
+
+def _part_of(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """The first channels, and of kernels the middle."""
+    starts = [0 if axis < 2 else (tensor.shape[axis] - n) // 2 for axis, n in enumerate(shape)]
+    return tensor[tuple(slice(start, start + n) for start, n in zip(starts, shape, strict=True))]
 
 
 @torch.no_grad()

@@ -15,6 +15,9 @@ from offline_search.space.meter import PriceList
 from offline_search.space.search_space import Point, SearchSpace
 from offline_search.strategies.repair import Preference
 
+_LARGEST_SHIFT = 12.0
+_HALVINGS = 12
+
 
 def generator(seed: int, step: int, purpose: int) -> torch.Generator:
     """Random numbers of one step: a pure function, so that a resumed search draws the same."""
@@ -61,14 +64,11 @@ class Distribution:
         genes: For each gene logits (n,).
     """
 
-    def __init__(self, space: SearchSpace, gate: Gate, probability: float) -> None:
-        """All genes' values are as likely; gates are open with about `probability`."""
+    def __init__(self, space: SearchSpace, gate: Gate, gates: Sequence[Sequence[float]]) -> None:
+        """All values of a gene are as likely; `gates` are the first logits of each slot."""
         self.space, self.gate = space, gate
-        self.gates = [
-            _logits(len(slot.candidates), gate.initial_logit(probability, len(slot.candidates)))
-            for slot in space.slots
-        ]
-        self.genes = [_logits(len(gene.choices), 0.0) for gene in space.genes]
+        self.gates = [torch.tensor(list(values), requires_grad=True) for values in gates]
+        self.genes = [torch.zeros(len(gene.choices), requires_grad=True) for gene in space.genes]
 
     def draw_choices(self, rng: torch.Generator) -> tuple[int, ...]:
         """A structure."""
@@ -77,12 +77,39 @@ class Distribution:
             for logits in self.genes
         )
 
+    def draw_noise(self, rng: torch.Generator) -> tuple[Tensor, ...]:
+        """Uniform numbers for the gates of all slots."""
+        return tuple(torch.rand(len(logits), generator=rng) for logits in self.gates)
+
     def draw_gates(self, rng: torch.Generator, temperature: float) -> tuple[Tensor, ...]:
         """Gates of all slots."""
         return tuple(
-            self.gate.sample(logits, torch.rand(len(logits), generator=rng), temperature)
-            for logits in self.gates
+            self.gate.sample(logits, uniform, temperature)
+            for logits, uniform in zip(self.gates, self.draw_noise(rng), strict=True)
         )
+
+    @torch.no_grad()
+    def gates_at_cost(
+        self, noise: tuple[Tensor, ...], prices: PriceList, cost: float
+    ) -> tuple[Tensor, ...]:
+        """Gates of all slots, all logits shifted alike so that a structure costs about `cost`.
+
+        Args:
+            noise: See `draw_noise`.
+            prices: Of the structure.
+            cost: Wanted of the network that is drawn; met as nearly as one shift can.
+        """
+        slots = [torch.tensor(price, dtype=torch.float32) for price in prices.slots]
+        low, high = -_LARGEST_SHIFT, _LARGEST_SHIFT
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            gates = tuple(
+                self.gate.sample(logits + middle, uniform, 1.0)
+                for logits, uniform in zip(self.gates, noise, strict=True)
+            )
+            drawn = sum(float(price @ gate) for price, gate in zip(slots, gates, strict=True))
+            low, high = (low, middle) if prices.fixed + drawn > cost else (middle, high)
+        return gates
 
     def log_probability(self, choices: tuple[int, ...]) -> Tensor:
         """Of a structure."""
@@ -134,10 +161,6 @@ class Distribution:
     def parameters(self) -> list[Tensor]:
         """All logits, gates first."""
         return [*self.gates, *self.genes]
-
-
-def _logits(count: int, value: float) -> Tensor:
-    return torch.full((count,), value, requires_grad=True)
 
 
 def _log_odds(gate: Gate, logits: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -10,15 +10,16 @@ turn with the logits: a weight step on training samples runs the open operators 
 on held-out samples runs them and a few closed ones, for a closed gate learns nothing otherwise. The
 cost is held by a hinge whose multiplier rises while the network that the logits now stand for is
 over the budget (dual ascent). The structure's genes cannot be differentiated through: two
-structures are compared on the same samples and gates, and the better one becomes likelier
-(REINFORCE, Williams 1992, with the other as its baseline).
+structures are compared on the same samples, each with as many gates open as the budget allows, and
+the better one becomes likelier (REINFORCE, Williams 1992, with the other as its baseline).
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -28,26 +29,32 @@ from torch import Tensor
 from offline_search.space.architecture import Architecture
 from offline_search.space.gates import Gate, SeveralGate, SingleGate
 from offline_search.space.meter import PriceList, price_list
+from offline_search.space.operators import OPERATORS
+from offline_search.strategies.contest import contest
 from offline_search.strategies.distribution import Distribution, Sample, generator
 from offline_search.strategies.problem import Outcome, Problem, SearchError
 from offline_search.strategies.registry import register
-from offline_search.strategies.repair import derived_seed, random_preference, repair
 from offline_search.strategies.session import FORWARD, TRAINING, Session
-from offline_search.strategies.shared_weights import SharedWeights
+from offline_search.strategies.shared_weights import (
+    CALIBRATION_SAMPLES,
+    ESTIMATE_SAMPLES,
+    SharedWeights,
+)
 from offline_search.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
     with_prefix,
     without_prefix,
 )
+from offline_search.training.distributed import World, average_tensors, joined
 
 _GATES: Final[Mapping[str, Gate]] = {"several": SeveralGate(), "single": SingleGate()}
 _WEIGHT, _LOGIT, _START = range(3)  # purposes of random numbers
-_LEAST_OPEN, _MOST_OPEN = 0.02, 0.5
+_FAVOURED, _OTHER = 0.6, 0.08  # how likely gates are open at first, before the shift
+_GREATEST_SHIFT, _HALVINGS = 4.0, 20
 _START_STRUCTURES = 32
 _GREATEST_MULTIPLIER = 10.0
-_RIVALS = 5
-_MEAN_OPEN = 1.5
+_IMAGES_OF_AN_ESTIMATE = CALIBRATION_SAMPLES + ESTIMATE_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,15 @@ class FpgSettings:
 
     Attributes:
         gate: `several` operators of a layer may stay, or a `single` one, as elsewhere.
-        warmup: Share of the compute before the first logit step.
+        contest: Share of the compute for the last choice, see `contest`.
+        warmup: Share of the other compute before the first logit step.
         weight_steps: For each logit step.
         logit_rate: Adam's, of gates and genes. Far above the usual 3e-4: a search of minutes has
             hundreds of logit steps, not tens of thousands.
         temperature: Of the gates, first and last; it falls geometrically.
         probes: Closed operators of a layer that a logit step runs as well.
+        seed_operator: What is likely open at first, as in a network made by hand; "": none. A
+            search of minutes cannot learn every layer from nothing.
         start: Expected cost of the first networks, in budgets.
         cost_term: `hinge`: multiplier x max(0, cost / budget - 1). `log`: multiplier x
             log(cost) / log(log_base), a constant multiplier (EfficientPose, arXiv 2012.07086).
@@ -71,11 +81,13 @@ class FpgSettings:
     """
 
     gate: Literal["several", "single"] = "several"
+    contest: float = 0.3
     warmup: float = 0.35
     weight_steps: int = 2
-    logit_rate: float = 0.08
+    logit_rate: float = 0.02
     temperature: tuple[float, float] = (5.0, 0.1)
     probes: int = 1
+    seed_operator: str = "mb_k5_e3"
     start: float = 1.25
     cost_term: Literal["hinge", "log"] = "hinge"
     multiplier: float = 0.5
@@ -90,11 +102,13 @@ class FpgSettings:
         """
         for name, fits, wanted in (
             ("gate", self.gate in _GATES, "several or single"),
+            ("contest", 0 <= self.contest < 1, "in [0, 1)"),
             ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
             ("weight_steps", self.weight_steps >= 1, "at least 1"),
             ("logit_rate", self.logit_rate > 0, "positive"),
             ("temperature", min(self.temperature) > 0, "two positive numbers"),
             ("probes", self.probes >= 0, "0 or more"),
+            ("seed_operator", self.seed_operator in ("", *OPERATORS), "the name of an operator"),
             ("start", self.start > 0, "positive"),
             ("cost_term", self.cost_term in ("hinge", "log"), "hinge or log"),
             ("multiplier", self.multiplier >= 0, "0 or more"),
@@ -122,21 +136,20 @@ class Fpg:
 
     def search(self, problem: Problem, out: Path) -> Outcome:
         """See `Strategy`."""
-        return _Search(self.settings, problem, out).run()
+        with joined(problem.config.device) as world:
+            return _Search(self.settings, problem, world, out).run()
 
 
 class _Search:
     """One run: the state that a checkpoint holds, and the two kinds of step."""
 
-    def __init__(self, settings: FpgSettings, problem: Problem, out: Path) -> None:
-        self.settings, self.problem = settings, problem
+    def __init__(self, settings: FpgSettings, problem: Problem, world: World, out: Path) -> None:
+        self.settings, self.problem, self.world = settings, problem, world
         self.space, self.budget = problem.space, problem.budget
         self.seed, self.outputs = problem.config.seed, problem.task.outputs
-        self.weights = SharedWeights(problem)
+        self.weights = SharedWeights(problem, world)
         self._prices: dict[tuple[int, ...], PriceList] = {}
-        self.distribution = Distribution(
-            self.space, _GATES[settings.gate], self._start_probability()
-        )
+        self.distribution = Distribution(self.space, _GATES[settings.gate], self._start_logits())
         self.optimizer = torch.optim.Adam(
             self.distribution.parameters(),
             lr=settings.logit_rate,
@@ -145,28 +158,42 @@ class _Search:
         )
         self.multiplier = settings.multiplier
         self.turn = 0
-        self.session = Session(problem, out)
+        share, images = settings.contest, TRAINING * problem.config.images
+        self.evaluations = max(1, int(share * images / _IMAGES_OF_AN_ESTIMATE))
+        self.until = max(0.5, 1.0 - self.evaluations * _IMAGES_OF_AN_ESTIMATE / images)
+        self.session = Session(problem, world, out)
 
     def run(self) -> Outcome:
         """To the end, from where an earlier run was stopped."""
         session = self.session
-        for step in session.steps(self._state, self._restore, self.distribution.snapshot):
+        steps = session.steps(self.until, self._state, self._restore, self.distribution.snapshot)
+        for step in steps:
             if self.turn == self.settings.weight_steps:
                 self._logit_step(step)
                 self.turn = 0
             else:
                 self._weight_step(step)
-                self.turn += session.spent >= self.settings.warmup
-        repaired = repair(self.space, self.distribution.preference(), self.budget, self.outputs)
-        architecture = self.space.architecture(repaired.point, self.outputs)
+                self.turn += self._progress() >= self.settings.warmup
+        began = time.monotonic()
+        ranked = contest(
+            self.problem,
+            self.distribution.preference(),
+            self.weights.estimate,
+            self.evaluations,
+        )
+        best, *others = ranked
         return Outcome(
-            architecture=architecture,
-            why=repaired.why,
-            estimate=self.weights.estimate(architecture),
-            rivals=self._rivals(architecture),
-            images=session.images,
-            minutes=session.seconds / 60.0,
-            details={"settings": asdict(self.settings), "steps": session.step},
+            architecture=best.architecture,
+            why=best.repaired.why,
+            estimate=best.estimate,
+            rivals=tuple((rival.architecture, rival.estimate) for rival in others),
+            images=session.images + len(ranked) * _IMAGES_OF_AN_ESTIMATE,
+            minutes=(session.seconds + time.monotonic() - began) / 60.0,
+            details={
+                "settings": asdict(self.settings),
+                "steps": session.step,
+                "compared": len(ranked),
+            },
         )
 
     # --- weights
@@ -176,7 +203,7 @@ class _Search:
         with torch.no_grad():
             gates = self.distribution.draw_gates(rng, self._temperature())
         architecture = self._architecture(Sample(self.distribution.draw_choices(rng), gates))
-        loss = self.weights.step(architecture, self.session.batch("training"), self.session.spent)
+        loss = self.weights.step(architecture, self.session.batch("training"), self._progress())
         self.session.spend(self.budget.meter.total(architecture), TRAINING)
         self.session.note({"loss_train": loss})
 
@@ -187,23 +214,45 @@ class _Search:
         rng = generator(self.seed, step, _LOGIT)
         gates = self.distribution.draw_gates(rng, self._temperature())
         sample = Sample(self.distribution.draw_choices(rng), gates)
-        rival = replace(sample, choices=self.distribution.draw_choices(rng))
-        loss, comparing = self._probed_loss(sample, batch, rng)
-        term = self._cost_term(sample.choices)
-        with torch.no_grad():
-            network = self._architecture(rival)
-            against = self.weights.loss(network, batch)[1] + self._cost_term(rival.choices)
-            self.session.spend(self.budget.meter.total(network), FORWARD)
-        advantage = (comparing + term - against).detach() / 2
+        loss = self._probed_loss(sample, batch, rng)
+        rival = self.distribution.draw_choices(rng)
+        advantage = self._advantage(sample.choices, rival, batch, rng)
         likelier = self.distribution.log_probability(sample.choices)
-        likelier = likelier - self.distribution.log_probability(rival.choices)
-        self._move_logits(loss + term + advantage * likelier)
-        self._raise_multiplier(sample.choices, float(loss.detach()))
+        likelier = likelier - self.distribution.log_probability(rival)
+        self._move_logits(loss + self._cost_term(sample.choices) + advantage * likelier)
+        self._raise_multiplier(sample.choices, loss.detach())
+
+    @torch.no_grad()
+    def _advantage(
+        self,
+        first: tuple[int, ...],
+        second: tuple[int, ...],
+        batch: Mapping[str, Tensor],
+        rng: torch.Generator,
+    ) -> Tensor:
+        """By how much the loss of one structure exceeds another's, halved.
+
+        Both spend the budget: a smaller structure opens more gates, or it would win by its price.
+        """
+        if first == second:
+            return torch.zeros((), device=self.world.device)
+        noise = self.distribution.draw_noise(rng)
+        losses = []
+        for choices in (first, second):
+            gates = self.distribution.gates_at_cost(
+                noise, self._price_list(choices), self.budget.amount
+            )
+            network = self._architecture(Sample(choices, gates))
+            losses.append(self.weights.loss(network, batch)[1])
+            self.session.spend(self.budget.meter.total(network), FORWARD)
+        difference = losses[0] - losses[1]
+        average_tensors([difference], self.world)
+        return difference / 2
 
     def _probed_loss(
         self, sample: Sample, batch: Mapping[str, Tensor], rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """The sample's losses, with gradients for its open gates and for some closed ones.
+    ) -> Tensor:
+        """The sample's loss, with gradients for its open gates and for some closed ones.
 
         A closed gate is run with probability probes / closed, so its gradient is divided by that.
         """
@@ -220,17 +269,20 @@ class _Search:
         widened = Sample(sample.choices, tuple(gates))
         network = self.space.architecture(widened.point(self.space, probes), self.outputs)
         self.session.spend(self.budget.meter.total(network), TRAINING)
-        return self.weights.loss(network, batch, widened.weights(self.space, probes))
+        return self.weights.loss(network, batch, widened.weights(self.space, probes))[0]
 
     def _move_logits(self, total: Tensor) -> None:
         logits = self.distribution.parameters()
         # Of the logits only: gradients of the weights are neither wanted nor paid for.
-        gradients = torch.autograd.grad(total, logits, allow_unused=True)
-        for value, gradient in zip(logits, gradients, strict=True):
-            value.grad = gradient
+        gradients = torch.autograd.grad(total, logits, materialize_grads=True)
+        sent = [gradient.to(self.world.device) for gradient in gradients]
+        average_tensors(sent, self.world)
+        for value, gradient in zip(logits, sent, strict=True):
+            value.grad = gradient.to(value.device)
         self.optimizer.step()
 
-    def _raise_multiplier(self, choices: tuple[int, ...], loss: float) -> None:
+    def _raise_multiplier(self, choices: tuple[int, ...], loss: Tensor) -> None:
+        average_tensors([loss], self.world)
         discrete = self.budget.meter.total(self._architecture(self.distribution.mode()))
         expected = float(self._expected_cost(choices).detach())
         if self.settings.cost_term == "hinge":
@@ -240,7 +292,7 @@ class _Search:
             self.multiplier = min(max(0.0, self.multiplier + rise), _GREATEST_MULTIPLIER)
         self.session.note(
             {
-                "loss_held_out": loss,
+                "loss_held_out": float(loss),
                 "expected": expected,
                 "discrete": discrete,
                 "budget": self.budget.amount,
@@ -266,8 +318,8 @@ class _Search:
             self._prices[choices] = price_list(self.space, choices, self.outputs, self.budget.meter)
         return self._prices[choices]
 
-    def _start_probability(self) -> float:
-        """With which random networks cost `start` budgets on average."""
+    def _start_logits(self) -> list[list[float]]:
+        """Of all gates, shifted alike so that random networks cost `start` budgets on average."""
         rng = generator(self.seed, 0, _START)
         lists = [
             self._price_list(
@@ -278,34 +330,37 @@ class _Search:
             )
             for _ in range(_START_STRUCTURES)
         ]
-        fixed = sum(prices.fixed for prices in lists)
-        variable = sum(sum(slot) for prices in lists for slot in prices.slots)
         wanted = self.settings.start * self.budget.amount * len(lists)
-        return min(max((wanted - fixed) / variable, _LEAST_OPEN), _MOST_OPEN)
+        favoured = self.settings.seed_operator
+        likely = [
+            [_logit(_FAVOURED if name == favoured else _OTHER) for name in slot.candidates]
+            for slot in self.space.slots
+        ]
+
+        def excess(shift: float) -> float:
+            opened = [[_sigmoid(value + shift) for value in slot] for slot in likely]
+            return sum(prices.fixed + prices.of(opened) for prices in lists) - wanted
+
+        low, high = -_GREATEST_SHIFT, _GREATEST_SHIFT
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if excess(middle) > 0 else (middle, high)
+        return [[value + low for value in slot] for slot in likely]
 
     # --- the rest
+
+    def _progress(self) -> float:
+        """Share of the steps' compute that is spent."""
+        return self.session.spent / self.until
 
     def _temperature(self) -> float:
         first, last = self.settings.temperature
         warmup = self.settings.warmup
-        share = min(1.0, max(0.0, self.session.spent - warmup) / (1.0 - warmup))
+        share = min(1.0, max(0.0, self._progress() - warmup) / (1.0 - warmup))
         return float(first * (last / first) ** share)
 
     def _architecture(self, sample: Sample) -> Architecture:
         return self.space.architecture(sample.point(self.space), self.outputs)
-
-    def _rivals(self, found: Architecture) -> tuple[tuple[Architecture, float], ...]:
-        """Other networks within the budget, drawn at random, with what the weights say of them."""
-        rivals: dict[str, tuple[Architecture, float]] = {}
-        for number in range(_RIVALS):
-            drawn = random_preference(self.space, derived_seed(self.seed, number), _MEAN_OPEN)
-            if self.settings.gate == "single":
-                drawn = replace(drawn, most_open=1)
-            point = repair(self.space, drawn, self.budget, self.outputs).point
-            network = self.space.architecture(point, self.outputs)
-            if network != found:
-                rivals[network.digest] = (network, self.weights.estimate(network))
-        return tuple(sorted(rivals.values(), key=lambda rival: rival[1]))
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         logits = {str(i): value for i, value in enumerate(self.distribution.parameters())}
@@ -324,3 +379,11 @@ class _Search:
                 value.copy_(logits[str(index)])
         restore_optimizer(self.optimizer, without_prefix("adam", tensors))
         self.multiplier, self.turn = float(scalars["multiplier"]), int(scalars["turn"])
+
+
+def _logit(p: float) -> float:
+    return math.log(p / (1.0 - p))
+
+
+def _sigmoid(a: float) -> float:
+    return 1.0 / (1.0 + math.exp(-a))

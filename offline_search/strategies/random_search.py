@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,11 @@ class RandomSearch:
 
     def search(self, problem: Problem, out: Path) -> Outcome:
         """See `Strategy`."""
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise SearchError(
+                "strategy random is not spread by torchrun: start the same command several times "
+                "with one storage in --strategy-settings"
+            )
         with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -158,15 +164,17 @@ class RandomSearch:
                 f"{self.trials - len(done)} of {self.trials} trials did not finish; run the same "
                 "command again to go on"
             )
-        ranked = sorted(done.items(), key=lambda item: (float(item[1].value or 0.0), item[0]))
-        networks = [(*self.architecture(problem, index), trial) for index, trial in ranked]
-        best, why, _ = networks[0]
-        scored = [(network, float(trial.value or 0.0)) for network, _, trial in networks]
+        tried = [
+            (*self.architecture(problem, index), float(trial.value or 0.0))
+            for index, trial in sorted(done.items())
+        ]
+        ranked = sorted(tried, key=lambda network: network[2])
+        best, why, score = ranked[0]
         return Outcome(
             architecture=best,
             why=why,
-            estimate=scored[0][1],
-            rivals=tuple(scored[1:]),
+            estimate=score,
+            rivals=tuple((network, value) for network, _, value in ranked[1:]),
             images=sum(trial.user_attrs["images"] for trial in done.values()),
             minutes=max(minutes, sum(trial.user_attrs["minutes"] for trial in done.values())),
             details={
@@ -175,10 +183,10 @@ class RandomSearch:
                     {
                         "macs": cost(network).macs,
                         "params": cost(network).params,
-                        "score": score,
+                        "score": value,
                         "architecture": network.to_json(),
                     }
-                    for network, score in scored
+                    for network, _, value in tried
                 ],
             },
         )

@@ -11,16 +11,16 @@ than that ends the search.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpg_pose_ros.geometry import Array
-from offline_search.space.meter import Meter, PriceList, price_list
+from offline_search.space.meter import PriceList, price_list
 from offline_search.space.search_space import Point, SearchSpace
 from offline_search.strategies.problem import Budget, SearchError
 
@@ -58,16 +58,18 @@ def repair(space: SearchSpace, preference: Preference, budget: Budget, outputs: 
     """The likeliest point within the budget, or the costliest found below it.
 
     Raises:
-        SearchError: Every network that was found costs more than the budget.
+        SearchError: Every network costs more than the budget, or less than is to be spent.
     """
     low, high = budget.low * budget.amount, budget.amount
     best: _Gates | None = None
     nearest: _Gates | None = None
     tried = 0
+    least, most = math.inf, 0.0
     for choices, likelihood in _structures(preference.genes):
         if best is not None and (likelihood <= best.likelihood or tried >= _MOST_STRUCTURES):
             break
         prices = price_list(space, choices, outputs, budget.meter)
+        least, most = min(least, prices.least), max(most, prices.most)
         if prices.least > high or prices.most < low:
             continue
         tried += 1
@@ -80,25 +82,20 @@ def repair(space: SearchSpace, preference: Preference, budget: Budget, outputs: 
         return Repaired(best.point(space), best.cost, "")
     unit = budget.meter.unit
     if nearest is None:
-        least = least_cost(space, outputs, budget.meter)
+        edge, cost, mend = (
+            ("smallest", least, "raise the budget, or choose a space with smaller networks")
+            if least > high
+            else ("largest", most, "lower the budget, or choose a space with larger networks")
+        )
         raise SearchError(
-            f"no network of space {space.name} was found below {high:.4g} {unit} (its smallest "
-            f"costs {least:.4g}); raise the budget, or choose a space with smaller networks"
+            f"no network of space {space.name} costs {low:.4g} to {high:.4g} {unit}: its {edge} "
+            f"costs {cost:.4g}; {mend}"
         )
     why = (
         f"no combination of space {space.name} was found between {low:.4g} and {high:.4g} {unit}; "
         f"the nearest below costs {nearest.cost:.4g}"
     )
     return Repaired(nearest.point(space), nearest.cost, why)
-
-
-def least_cost(space: SearchSpace, outputs: int, meter: Meter) -> float:
-    """Cost of the space's cheapest network."""
-    lists = (
-        price_list(space, choices, outputs, meter)
-        for choices in product(*(range(len(gene.choices)) for gene in space.genes))
-    )
-    return min(prices.least for prices in lists)
 
 
 def _structures(genes: Sequence[Array]) -> Iterator[tuple[tuple[int, ...], float]]:
@@ -156,24 +153,30 @@ class _Gates:
     def fit(self, low: float, high: float) -> bool:
         """Moves into the band; False where no move leads there or nearer."""
         for _ in range(_MOST_MOVES):
-            if low <= self.cost <= high or self._land(low, high):
+            cost = self.cost
+            if low <= cost <= high:
                 return True
-            if not self._approach(high):
+            moves = self._moves()
+            costs, gains = self._effects(moves)
+            if self._land(low - cost, high - cost, moves, costs, gains):
+                return True
+            if not self._approach(high - cost, moves, costs, gains):
                 return False
         return False
 
-    def _land(self, low: float, high: float) -> bool:
-        """The likeliest one or two moves that end within the band."""
-        moves = self._moves()
-        costs, gains = self._effects(moves)
+    def _land(
+        self, low: float, high: float, moves: Sequence[_Move], costs: Array, gains: Array
+    ) -> bool:
+        """The likeliest one or two moves that change the cost by `low` to `high`."""
         chosen: tuple[int, ...]
+        if not 2 * costs.min(initial=0.0) <= high or not low <= 2 * costs.max(initial=0.0):
+            return False  # too far for two
         slots = np.array([move.slot for move in moves])
-        landed = self.cost + costs
-        fits = (landed >= low) & (landed <= high)
+        fits = (costs >= low) & (costs <= high)
         if fits.any():
             chosen = (int(np.where(fits, gains, -np.inf).argmax()),)
         else:
-            both = self.cost + costs[:, None] + costs[None, :]
+            both = costs[:, None] + costs[None, :]
             fits = (both >= low) & (both <= high) & (slots[:, None] != slots[None, :])
             if not fits.any():
                 return False
@@ -183,12 +186,9 @@ class _Gates:
             self._apply(moves[index])
         return True
 
-    def _approach(self, high: float) -> bool:
-        """The move nearer to the band that costs least likelihood for what it changes."""
-        moves = self._moves()
-        costs, gains = self._effects(moves)
-        below = self.cost <= high
-        nearer = (costs > 0) & (self.cost + costs <= high) if below else costs < 0
+    def _approach(self, high: float, moves: Sequence[_Move], costs: Array, gains: Array) -> bool:
+        """The move nearer to the band, `high` away, that costs least likelihood for its change."""
+        nearer = (costs > 0) & (costs <= high) if high >= 0 else costs < 0
         if not nearer.any():
             return False
         rate = np.where(nearer, gains / np.maximum(np.abs(costs), 1e-12), -np.inf)
@@ -247,15 +247,17 @@ def random_preference(space: SearchSpace, seed: int, mean_open: float) -> Prefer
         mean_open: Operators that are open in a layer, on average.
     """
     rng = np.random.default_rng(seed)
-    gates = []
-    for slot in space.slots:
-        p = min(mean_open / len(slot.candidates), 0.9)
-        opened = rng.random(len(slot.candidates)) < p
-        # Of random size, so that which moves repair it is random too.
-        size = rng.exponential(1.0, len(slot.candidates)) + 1e-3
-        gates.append(np.where(opened, size, -size))
+    gates = tuple(random_logits(rng, len(slot.candidates), mean_open) for slot in space.slots)
     genes = tuple(np.log(rng.dirichlet(np.ones(len(gene.choices)))) for gene in space.genes)
-    return Preference(tuple(gates), genes)
+    return Preference(gates, genes)
+
+
+def random_logits(rng: np.random.Generator, candidates: int, mean_open: float) -> Array:
+    """Log-odds (n,) of a layer's gates, `mean_open` of them positive on average."""
+    opened = rng.random(candidates) < min(mean_open / candidates, 0.9)
+    # Of random size, so that which moves repair them is random too.
+    size = rng.exponential(1.0, candidates) + 1e-3
+    return np.where(opened, size, -size)
 
 
 def derived_seed(seed: int, number: int) -> int:

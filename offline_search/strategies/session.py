@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import Tensor
 
 from offline_search.strategies.problem import Problem, SearchError
@@ -23,6 +24,7 @@ from offline_search.training.checkpoint import (
     save_checkpoint,
     write_atomic,
 )
+from offline_search.training.distributed import World, average_tensors, same_everywhere
 from offline_search.training.feed import batches
 from offline_search.training.interrupt import stop_signals
 from offline_search.training.journal import Journal
@@ -51,9 +53,9 @@ class Session:
         seconds: Wall time of all runs.
     """
 
-    def __init__(self, problem: Problem, out: Path) -> None:
-        """A search in the folder `out`."""
-        self.problem, self.out = problem, out
+    def __init__(self, problem: Problem, world: World, out: Path) -> None:
+        """A search in the folder `out`, which all processes read and the main one writes."""
+        self.problem, self.world, self.out = problem, world, out
         self.step = 0
         self.images = 0
         self.seconds = 0.0
@@ -85,6 +87,7 @@ class Session:
                 stop=ENDLESS // config.batch,
                 batch=config.batch,
                 workers=config.workers,
+                world=self.world,
             )
             self._loaders[stream] = iter(loader)
         self._streams[stream] += 1
@@ -96,11 +99,16 @@ class Session:
             self._figures.setdefault(name, []).append(value)
 
     def steps(
-        self, state: State, restore: Restore, snapshot: Callable[[], dict[str, Any]]
+        self,
+        until: float,
+        state: State,
+        restore: Restore,
+        snapshot: Callable[[], dict[str, Any]],
     ) -> Iterator[int]:
-        """Numbers of the steps to be done, until the compute is spent.
+        """Numbers of the steps to be done, until that share of the compute is spent.
 
         Args:
+            until: At most 1.
             state: Tensors and scalars for a checkpoint.
             restore: Takes them back.
             snapshot: Probabilities for the report.
@@ -116,26 +124,34 @@ class Session:
         every = max(1, config.checkpoint_images // config.batch)
         with ExitStack() as stack:
             stop = stack.enter_context(stop_signals())
-            journal = stack.enter_context(self._journal())
+            journal = stack.enter_context(self._journal()) if self.world.main else None
             begin, before = time.monotonic(), self.seconds
-            while self.spent < 1.0:
+            while self.spent < until:
                 shown = self.spent
                 yield self.step
                 self.step += 1
                 self.seconds = before + time.monotonic() - begin
-                journal.advance(round((self.spent - shown) * config.images))
-                last = self.spent >= 1.0
-                if self.step % _ROW_STEPS == 0 or last:
-                    self._row(journal)
+                last = self.spent >= until
                 if self.spent * _SNAPSHOTS >= len(self._times) or last:
                     self._times.append({"spent": round(self.spent, 4), **snapshot()})
-                if stop or last or self.step % every == 0:
+                if journal is not None:
+                    journal.advance(round((self.spent - shown) * config.images))
+                    if self.step % _ROW_STEPS == 0 or last:
+                        self._row(journal)
+                stopping = self._anywhere(bool(stop))
+                if self.world.main and (stopping or last or self.step % every == 0):
                     self._save(state)
-                if stop:
+                if stopping:
                     raise TrainingStopped(
-                        f"stopped by signal {stop[0]} after {self.spent:.0%} of the search; run "
-                        "the same command again to go on"
+                        f"stopped by a signal after {self.spent:.0%} of the search; run the same "
+                        "command again to go on"
                     )
+
+    def _anywhere(self, stop: bool) -> bool:
+        """Whether any process is to stop: then all do, at the same step."""
+        flag = torch.tensor([float(stop)], device=self.world.device)
+        average_tensors([flag], self.world)
+        return bool(flag.item())
 
     def _journal(self) -> Journal:
         images = self.problem.config.images
@@ -176,7 +192,13 @@ class Session:
 
     def _restore(self, restore: Restore) -> None:
         path = self.out / CHECKPOINT_FILE
-        if not path.exists():
+        found = path.exists()
+        if not same_everywhere(int(found), self.world):
+            raise SearchError(
+                f"some processes find {path} and some do not: it must be one folder that all of "
+                "them read"
+            )
+        if not found:
             return
         tensors, scalars = load_checkpoint(path)
         try:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from itertools import islice
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from offline_search.space.architecture import Architecture
-from offline_search.space.network import Network
 from offline_search.space.supernet import Supernet, calibrate
 from offline_search.strategies.problem import Problem, SearchError
 from offline_search.training.checkpoint import (
@@ -20,24 +19,33 @@ from offline_search.training.checkpoint import (
     with_prefix,
     without_prefix,
 )
+from offline_search.training.distributed import World, average_gradients
 from offline_search.training.feed import batches
+from offline_search.training.shards import split
 from offline_search.training.state import adamw
+from offline_search.training.task import Batch
 
 _MAX_GRADIENT_NORM = 5.0
 _WARMUP = 0.05
 _LAST_RATE = 0.05
-_CALIBRATION_BATCHES = 24
-_ESTIMATE_SAMPLES = 192
+_CALIBRATION_BATCHES = 4
+CALIBRATION_SAMPLES = 64
+ESTIMATE_SAMPLES = 128
 
 
 class SharedWeights:
     """A supernet with its optimiser."""
 
-    def __init__(self, problem: Problem) -> None:
-        """Fresh weights."""
-        self.problem = problem
+    def __init__(self, problem: Problem, world: World) -> None:
+        """Fresh weights, the same in all processes of the world.
+
+        Raises:
+            TrainingError: The processes cannot share out the batches.
+        """
+        self.problem, self.world = problem, world
         config = problem.config
-        self.device = torch.device(config.device)
+        self.device = world.device
+        self.shards = world.share(config.shards)
         self.supernet = Supernet(problem.space, problem.task.outputs, config.seed).to(self.device)
         self.optimizer = adamw(self.supernet, config)
 
@@ -60,13 +68,15 @@ class SharedWeights:
         for parameter in self.supernet.shared.values():
             parameter.grad = None
         loss, _ = self.loss(architecture, batch)
-        value = float(loss.detach())
+        loss.backward()
+        seen = loss.detach().clone()
+        average_gradients(self.supernet.shared.values(), self.world, also=[seen])
+        value = float(seen)
         if not math.isfinite(value):
             raise SearchError(
                 f"the loss became {value}; lower lr (now {self.problem.config.lr}), and start "
                 "again in another folder"
             )
-        loss.backward()
         reached = [p for p in self.supernet.shared.values() if p.grad is not None]
         torch.nn.utils.clip_grad_norm_(reached, _MAX_GRADIENT_NORM, foreach=True)
         self.optimizer.step()
@@ -78,27 +88,37 @@ class SharedWeights:
         batch: Mapping[str, Tensor],
         gates: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """See `SearchTask.loss`; `gates` as `Supernet.run` takes them."""
+        """Means of `SearchTask.loss` over this process's shards; `gates` as for `Supernet.run`."""
+        parts = [
+            torch.stack(self._loss(architecture, part, gates)) for part in split(batch, self.shards)
+        ]
+        loss, comparing = torch.stack(parts).mean(0)
+        return loss, comparing
+
+    def _loss(
+        self, architecture: Architecture, batch: Batch, gates: list[Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
         task = self.problem.task
         images = task.inputs(batch, architecture, self.device)
         labels = {name: value.to(self.device) for name, value in batch.items() if name != "image"}
         outputs = self.supernet.run(architecture, images, gates)
         return task.loss(architecture, outputs, labels)
 
-    def inherited(self, architecture: Architecture) -> Network:
-        """An ordinary network with these weights, its statistics measured on training samples."""
-        task, config = self.problem.task, self.problem.config
-        loader = batches(
-            task.training(), start=0, stop=_CALIBRATION_BATCHES, batch=config.batch, workers=0
-        )
-        images = (task.inputs(batch, architecture, self.device) for batch in loader)
-        network = self.supernet.inherit(architecture)
-        return calibrate(network, islice(images, _CALIBRATION_BATCHES))
-
     def estimate(self, architecture: Architecture) -> float:
-        """The comparing loss of an architecture with these weights, on held-out samples."""
-        network = self.inherited(architecture)
-        return self.problem.task.estimate(network, architecture, _ESTIMATE_SAMPLES)
+        """The comparing loss of an architecture with these weights, on held-out samples.
+
+        Its statistics are measured on training samples first.
+        """
+        task = self.problem.task
+        images = (task.inputs(batch, architecture, self.device) for batch in self._calibration)
+        network = calibrate(self.supernet.inherit(architecture), images)
+        return task.estimate(network, architecture, ESTIMATE_SAMPLES)
+
+    @cached_property
+    def _calibration(self) -> list[dict[str, Tensor]]:
+        size = CALIBRATION_SAMPLES // _CALIBRATION_BATCHES
+        dataset = self.problem.task.training()
+        return list(batches(dataset, start=0, stop=_CALIBRATION_BATCHES, batch=size, workers=0))
 
     def tensors(self) -> dict[str, Tensor]:
         """For a checkpoint."""

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from fpg_pose_ros.objects import ObjectModel
 from offline_search.space.architecture import Architecture
@@ -19,7 +19,7 @@ from offline_search.training.feed import to_input
 from offline_search.training.pose_task import PoseTask
 from offline_search.training.task import Batch, Task
 
-
+_EXAMPLES_BATCH: Final = 16
 ENDLESS: Final = 10_000_000
 """Samples of each stream: more than any search draws."""
 
@@ -82,6 +82,7 @@ class PoseSearchTask:
     unseen: PoseTask
     largest: int
     make: Callable[[Architecture, TrainConfig], Task]
+    _examples: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -134,10 +135,18 @@ class PoseSearchTask:
     def estimate(self, network: nn.Module, architecture: Architecture, count: int) -> float:
         """See `SearchTask`."""
         device = next(network.parameters()).device
-        dataset = self.held_out()
         total = 0.0
-        for index in range(count):
-            sample = {name: value[None].to(device) for name, value in dataset[index].items()}
-            outputs = network(self.inputs(sample, architecture, device))
-            total += float(self.loss(architecture, outputs, sample)[1])
+        for batch in self.examples(count):
+            labels = {name: value.to(device) for name, value in batch.items()}
+            outputs = network(self.inputs(batch, architecture, device))
+            divergence = self.loss(architecture, outputs, labels)[1]
+            total += float(divergence) * len(batch["image"])
         return total / count
+
+    def examples(self, count: int) -> list[dict[str, Tensor]]:
+        """The first `count` held-out samples in batches; kept, for they are asked for often."""
+        if count not in self._examples:
+            dataset = self.held_out()
+            loader = DataLoader(Subset(dataset, range(count)), _EXAMPLES_BATCH)
+            self._examples[count] = list(loader)
+        return self._examples[count]
