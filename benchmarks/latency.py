@@ -4,8 +4,8 @@
 
     python benchmarks/latency.py [--networks N] [--space NAME] [--seed N] [--out FILE]
 
-Networks are drawn at random from a space: structure, and one to three operators a layer. Measure on
-an idle machine.
+Networks are drawn at random from a space: their structure, and one to three operators a layer. The
+table is measured anew. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -25,13 +26,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import onnxruntime
 
-from benchmarks.common import machine
+from benchmarks.common import ROOT, machine
 from offline_search.latency import LatencyMeter
-from offline_search.latency.validation import validate
+from offline_search.latency.validation import Validation, validate
 from offline_search.space.architecture import Architecture
 from offline_search.space.search_space import Point, SearchSpace, load_space
 
-ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "latency.json"
 KEYPOINTS = 16
 OPEN = (1, 2, 3)
 OPEN_PROBABILITIES = (0.6, 0.25, 0.15)
@@ -48,56 +49,64 @@ def random_architecture(space: SearchSpace, rng: np.random.Generator) -> Archite
     return space.architecture(Point(choices, tuple(opened)), KEYPOINTS)
 
 
+def print_table(meter: LatencyMeter, found: Validation) -> None:
+    """Parts, then networks."""
+    for name, part in sorted(meter.parts.items()):
+        print(f"{name:24} median error {100 * part.error:3.0f} % of {part.graphs} graphs")
+    print("  MMACs  predicted ms  measured ms  ratio")
+    for row in found.rows:
+        print(
+            f"{row.macs / 1e6:7.1f}  {row.predicted:12.3f}  {row.measured:11.3f}  {row.ratio:5.2f}"
+        )
+    print(
+        f"rank correlation {found.spearman:.3f} (of MACs: {found.spearman_macs:.3f}), "
+        f"median error {100 * found.median_error:.0f} %, median ratio {found.median_ratio:.2f}"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the table and writes it."""
+    """Prints the table and writes one row of figures."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", type=int, default=20)
     parser.add_argument("--space", default="small")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "benchmarks" / "results" / "latency.json"
-    )
-    options = parser.parse_args(arguments)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args(given)
     space = load_space(options.space)
     rng = np.random.default_rng(options.seed)
-    with tempfile.TemporaryDirectory() as folder:  # measured anew, to say what that takes
+    architectures = [random_architecture(space, rng) for _ in range(options.networks)]
+    with tempfile.TemporaryDirectory() as folder:
         meter = LatencyMeter(Path(folder))
         start = time.perf_counter()
         meter.prepare(space)
         seconds = time.perf_counter() - start
-        found = validate(meter, [random_architecture(space, rng) for _ in range(options.networks)])
-    print(f"{len(meter.parts)} parts measured in {seconds:.0f} s")
-    for name, part in sorted(meter.parts.items()):
-        print(f"  {name:24} median error {100 * part.error:3.0f} % of {part.graphs} graphs")
-    print(found.table())
-    rows = [
-        {
-            "space": space.name,
-            "macs": row.macs,
-            "predicted_ms": round(row.predicted, 4),
-            "measured_ms": round(row.measured, 4),
-            "layers_with_several": sum(
-                len(names) > 1 for stage in row.architecture.stages for names in stage.layers
-            ),
-            "architecture": row.architecture.digest,
-        }
-        for row in found.rows
-    ]
-    document = {
+        found = validate(meter, architectures)
+    print_table(meter, found)
+    row = {
+        "space": space.name,
+        "networks": len(found.rows),
         "spearman": round(found.spearman, 4),
         "spearman_macs": round(found.spearman_macs, 4),
-        "median_error": round(found.median_error, 4),
-        "median_ratio": round(found.median_ratio, 4),
+        "median_error_percent": round(100 * found.median_error, 1),
+        "median_ratio": round(found.median_ratio, 3),
         "table_seconds": round(seconds, 1),
         "runtime": f"onnxruntime {onnxruntime.__version__}, 1 thread",
+        "seed": options.seed,
         "machine": machine(),
         "date": date.today().isoformat(),
-        "seed": options.seed,
-        "command": "python benchmarks/latency.py " + " ".join(arguments or sys.argv[1:]),
-        "networks": rows,
+        "command": shlex.join(["python", "benchmarks/latency.py", *given]),
+        "points": [
+            {
+                "macs": point.macs,
+                "predicted_ms": round(point.predicted, 4),
+                "measured_ms": round(point.measured, 4),
+            }
+            for point in found.rows
+        ],
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(document, indent=1) + "\n")
+    options.out.write_text(json.dumps([row], indent=1) + "\n")
 
 
 if __name__ == "__main__":

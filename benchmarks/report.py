@@ -25,6 +25,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 PICTURE = ROOT / "docs" / "images" / "search.svg"
 _SEARCH = "search"
+_LATENCY = "latency"
 
 # Heading of a column, key of the row, how to print its value.
 _COLUMNS = (
@@ -46,12 +47,30 @@ _COLUMNS = (
     ("machine", "machine", "{}"),
     ("date", "date", "{}"),
 )
+# The same for latency.json.
+_LATENCY_COLUMNS = (
+    ("space", "space", "{}"),
+    ("networks", "networks", "{:d}"),
+    ("rank correlation", "spearman", "{:.3f}"),
+    ("that of MACs", "spearman_macs", "{:.3f}"),
+    ("error, median %", "median_error_percent", "{:.0f}"),
+    ("predicted / measured, median", "median_ratio", "{:.2f}"),
+    ("table measured in, s", "table_seconds", "{:.0f}"),
+    ("runtime", "runtime", "{}"),
+    ("seed", "seed", "{}"),
+    ("machine", "machine", "{}"),
+    ("date", "date", "{}"),
+)
 _MISSING = "-"
+_Columns = Sequence[tuple[str, str, str]]
 
 
 def section(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """The generated section of one results file, markers included."""
-    lines = _searches(rows) if name == _SEARCH else _photographs(rows)
+    if name == _SEARCH:
+        lines = _searches(rows)
+    else:
+        lines = _table(rows, _LATENCY_COLUMNS if name == _LATENCY else _COLUMNS)
     return "\n".join([_marker("begin", name), "", *lines, "", _marker("end", name)])
 
 
@@ -60,12 +79,12 @@ def _searches(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"![area under recall of ADD over MACs]({place})", "", *report_search.table(rows)]
 
 
-def _photographs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _table(rows: Sequence[Mapping[str, Any]], columns: _Columns) -> list[str]:
     lines = []
-    lines.append("| " + " | ".join(heading for heading, _, _ in _COLUMNS) + " |")
-    lines.append("| " + " | ".join("---" for _ in _COLUMNS) + " |")
+    lines.append("| " + " | ".join(heading for heading, _, _ in columns) + " |")
+    lines.append("| " + " | ".join("---" for _ in columns) + " |")
     for row in rows:
-        cells = (_cell(row.get(key), form) for _, key, form in _COLUMNS)
+        cells = (_cell(row.get(key), form) for _, key, form in columns)
         lines.append("| " + " | ".join(cells) + " |")
     keys = ("train_command", "command")
     commands = list(dict.fromkeys(row[key] for row in rows for key in keys if row.get(key)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import singledispatch
@@ -16,6 +17,8 @@ from offline_search.space.cost import cost
 from offline_search.space.heads import HEADS
 from offline_search.space.kits import IMAGE_CHANNELS, Kit, kit
 from offline_search.space.operators import normed, operator
+from offline_search.space.oriented import to_plain
+from offline_search.space.plain_layer import PlainLayer
 
 # Of an 8-bit image; the network normalises by itself, so its input is what the camera gives.
 PIXEL_MEAN = 118.0
@@ -37,6 +40,10 @@ class Layer(nn.Module):
         for output in outputs[1:]:
             total = total + output
         return total if len(outputs) == 1 else total / len(outputs)
+
+    def plain(self) -> nn.Module:
+        """What does the same in evaluation mode, see `oriented.to_plain`."""
+        return PlainLayer(to_plain(copy.deepcopy(self.operators)).children())
 
 
 class Network(nn.Module):

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from offline_search.space import Architecture, ArchitectureError, Head, Stage, cost
 from offline_search.space.kits import kit
 from offline_search.space.network import Layer, build
-from offline_search.space.operators import OPERATORS
+from offline_search.space.operators import OPERATORS, operator
 from offline_search.space.presets import PRESETS, preset
 
 KINDS = ("heatmap", "simcc", "locator")
