@@ -30,6 +30,8 @@ _NEEDED_EXTRA: Final[dict[str, tuple[str, ...]]] = {
     "simcc": ("bins_per_pixel", "crop_margin"),
     "locator": ("stride",),
 }
+# The mean of an error, which lies on either side of zero.
+_SIGNED_EXTRA: Final = frozenset({"silhouette_bias"})
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,10 @@ def _extra(extra: dict[str, Any], kind: str, where: str) -> dict[str, float]:
         if key not in extra:
             _refuse(f"{where}.{key}", "a positive number")
     for key, value in extra.items():
-        if not _is_number(value) or value < 0 or (value == 0 and key in _NEEDED_EXTRA[kind]):
+        if key in _SIGNED_EXTRA:
+            if not _is_number(value):
+                _refuse(f"{where}.{key}", "a finite number")
+        elif not _is_number(value) or value < 0 or (value == 0 and key in _NEEDED_EXTRA[kind]):
             _refuse(f"{where}.{key}", "a positive number")
     return {key: float(value) for key, value in extra.items()}
 

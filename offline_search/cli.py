@@ -85,7 +85,30 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Workers = Annotated[
     int, typer.Option(help="Processes that make samples for each training; 0: its own.", min=0)
 ]
+Shards = Annotated[
+    int | None,
+    typer.Option(
+        help="Parts of a batch that are normalised apart and shared out to torchrun's processes; "
+        "by default one for each.",
+        min=1,
+    ),
+]
 Layers = Annotated[int, typer.Option(help="Different renders of each object.", min=1)]
+Space = Annotated[str, typer.Option(help="Name or YAML file of the space that is searched.")]
+Strategy = Annotated[
+    str, typer.Option(help="How it is searched: a name that `fpg-pose search --list` shows.")
+]
+StrategySettings = Annotated[str, typer.Option(help="The strategy's own settings, JSON.")]
+PoseArchitecture = Annotated[
+    str | None,
+    typer.Option(help="Preset or JSON file of the pose network; by default it is searched for."),
+]
+SearchImages = Annotated[
+    int,
+    typer.Option(
+        help="Compute of the search: that of training a network of the budget on so many.", min=1
+    ),
+]
 Threads = Annotated[int, typer.Option(help="Threads of one inference.", min=1)]
 
 
@@ -158,12 +181,16 @@ def retrain(
     seed: Seed = 0,
     device: Device = "cpu",
     workers: Workers = 1,
+    shards: Shards = None,
     cache: Cache = None,
     settings: Annotated[
         str, typer.Option(help="Further settings as JSON, such as '{\"lr\": 0.002}'.")
     ] = "{}",
 ) -> None:
-    """Train one network from scratch; run again, it goes on where it was stopped."""
+    """Train one network from scratch; run again, it goes on where it was stopped.
+
+    Several processes share the work: torchrun --nproc-per-node 2 -m offline_search.cli retrain ...
+    """
     from offline_search.retrain import retrain as run
     from offline_search.training.config import TrainConfig
 
@@ -174,6 +201,7 @@ def retrain(
             "seed": seed,
             "device": device,
             "workers": workers,
+            "shards": shards or int(os.environ.get("WORLD_SIZE", "1")),
             **_json(settings, "--settings"),
         }
     )
@@ -187,7 +215,8 @@ def retrain(
         data=data,
         cache=cache,
     )
-    typer.echo(json.dumps({"out": str(out), "minutes": result.minutes, **result.metrics}))
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(json.dumps({"out": str(out), "minutes": result.minutes, **result.metrics}))
 
 
 @app.command()
@@ -223,19 +252,11 @@ def search(
     latency: Annotated[
         str | None, typer.Option(help="Instead: most time of an inference here, such as 8ms.")
     ] = None,
-    space: Annotated[str, typer.Option(help="Name or YAML file of a space.")] = "small",
-    strategy: Annotated[str, typer.Option(help="Name; --list shows them.")] = "fpg",
-    strategy_settings: Annotated[
-        str, typer.Option(help="The strategy's own settings, JSON.")
-    ] = "{}",
+    space: Space = "small",
+    strategy: Strategy = "fpg",
+    strategy_settings: StrategySettings = "{}",
     seed: Seed = 0,
-    images: Annotated[
-        int,
-        typer.Option(
-            help="Compute of the search: that of training a network of the budget on so many.",
-            min=1,
-        ),
-    ] = 10_000,
+    images: SearchImages = 10_000,
     retrain_images: Annotated[
         int, typer.Option(help="Samples of the found network's training; 0: none.", min=0)
     ] = 16_000,
@@ -247,6 +268,7 @@ def search(
     layers: Annotated[int, typer.Option(help="Different renders of the object.", min=1)] = 3_000,
     device: Device = "cpu",
     workers: Workers = 1,
+    shards: Shards = None,
     cache: Cache = None,
     settings: Annotated[str, typer.Option(help="Further settings of trainings, JSON.")] = "{}",
     show: Annotated[bool, typer.Option("--list", help="Show strategies and spaces.")] = False,
@@ -285,10 +307,13 @@ def search(
             "layers": layers,
             "device": device,
             "workers": workers,
+            "shards": shards or int(os.environ.get("WORLD_SIZE", "1")),
             **_json(settings, "--settings"),
         },
     )
     result = run(request, out, jobs=jobs, cache=cache)
+    if os.environ.get("RANK", "0") != "0":
+        return
     shown = ("macs", "params", "cost", "within_budget", "why", "layers_with_several", "minutes")
     tau = (result["ranking"] or {}).get("kendall_tau")
     typer.echo(f"report: {out / 'report.html'}")
@@ -310,24 +335,30 @@ def pipeline(
     objects: ObjectNames = ["spot"],  # noqa: B006
     images: Annotated[int, typer.Option(help="Samples of each pose network.", min=1)] = 40_000,
     locator_images: Annotated[int, typer.Option(help="Samples of the locator.", min=1)] = 20_000,
-    architecture: Annotated[str, typer.Option(help="Preset or JSON file.")] = "small",
+    architecture: PoseArchitecture = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Most MACs of a pose network; a search is for 30M by default."),
+    ] = None,
+    space: Space = "small",
+    strategy: Strategy = "fpg",
+    strategy_settings: StrategySettings = "{}",
+    search_images: SearchImages = 8_000,
     locator_architecture: Annotated[str, typer.Option(help="Preset or JSON file.")] = "locator",
     seed: Seed = 0,
     layers: Layers = 6000,
-    budget: Annotated[
-        float | None, typer.Option(help="Most million MACs a pose network may cost.")
-    ] = None,
     frames: Annotated[int, typer.Option(help="Held-out frames to judge on.", min=1)] = 200,
     name: Annotated[str, typer.Option(help="Of the bundle; by default the objects'.")] = "",
     jobs: Annotated[
-        int, typer.Option(help="Processes that render, and trainings side by side.", min=1)
+        int,
+        typer.Option(help="Processes that render, and searches and trainings side by side.", min=1),
     ] = 1,
     device: Device = "cpu",
     workers: Workers = 1,
     cache: Cache = None,
     settings: Annotated[str, typer.Option(help="Further settings of trainings, JSON.")] = "{}",
 ) -> None:
-    """Make a model bundle: render, train, judge, pack. Interrupted, it goes on when run again."""
+    """Make a bundle: render, search, train, judge, pack. Interrupted, it goes on when run again."""
     from offline_search.pipeline import Request
     from offline_search.pipeline import pipeline as run
 
@@ -336,10 +367,14 @@ def pipeline(
         images=images,
         locator_images=locator_images,
         architecture=architecture,
+        budget_macs=_budget(budget, architecture, "30M"),
+        space=space,
+        strategy=strategy,
+        strategy_settings=_json(strategy_settings, "--strategy-settings"),
+        search_images=search_images,
         locator_architecture=locator_architecture,
         seed=seed,
         layers=layers,
-        budget_macs=None if budget is None else round(budget * 1e6),
         frames=frames,
         name=name,
         settings={"device": device, "workers": workers, **_json(settings, "--settings")},
@@ -432,14 +467,19 @@ def demo(
         "demo"
     ),
     bundle: Annotated[
-        Path | None, typer.Option(help="Show this bundle instead of training one.")
+        Path | None, typer.Option(help="Show this bundle instead of making one.")
     ] = None,
     thing: Annotated[str, typer.Option("--object", help="What moves: a name or file.")] = "spot",
     seconds: Annotated[float, typer.Option(help="Length of the motion.", min=1)] = 30.0,
     seed: Seed = 0,
     images: Annotated[int, typer.Option(help="Samples of the pose network.", min=1)] = 40_000,
     locator_images: Annotated[int, typer.Option(help="Samples of the locator.", min=1)] = 16_000,
-    architecture: Annotated[str, typer.Option(help="Preset or JSON file.")] = "demo",
+    architecture: PoseArchitecture = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Most MACs of the pose network; a search is for 15M by default."),
+    ] = None,
+    search_images: SearchImages = 12_000,
     layers: Layers = 3000,
     frames: Annotated[int, typer.Option(help="Held-out frames to judge on.", min=1)] = 60,
     jobs: Annotated[
@@ -449,10 +489,12 @@ def demo(
     device: Device = "cpu",
     record_overlay: Annotated[bool, typer.Option(help="Record the overlay pictures too.")] = False,
 ) -> None:
-    """Train, run camera and pose node, record, report. The last line on stdout is JSON."""
+    """Search, train, run camera and pose node, record, report. Last line on stdout is JSON."""
     from offline_search.demo import DemoRequest, default_jobs
     from offline_search.demo import demo as run
 
+    # What reads it needs torch, which showing a finished bundle does not.
+    budget_macs = _budget(budget, architecture, "15M") if bundle is None else None
     figures = run(
         DemoRequest(
             out=out,
@@ -464,6 +506,8 @@ def demo(
                 "images": images,
                 "locator_images": locator_images,
                 "architecture": architecture,
+                "budget_macs": budget_macs,
+                "search_images": search_images,
                 "layers": layers,
                 "frames": frames,
                 "settings": {"device": device, "workers": workers, "validation": 256},
@@ -474,6 +518,15 @@ def demo(
     )
     typer.echo(f"report: {out / 'report.html'}")
     typer.echo(json.dumps(figures))
+
+
+def _budget(text: str | None, architecture: str | None, default: str) -> int | None:
+    """Most MACs of a pose network; None where its architecture is given without a budget."""
+    from offline_search.search_stages import parse_macs
+
+    if text is None and architecture is not None:
+        return None
+    return round(parse_macs(text or default))
 
 
 def _json(text: str, option: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`fpg-pose demo`: train, run camera and pose node as processes, record, and report.
+"""`fpg-pose demo`: search, train, run camera and pose node as processes, record, and report.
 
 ROS is only met through its processes and the bag they leave: importing this needs none.
 """
@@ -33,6 +33,7 @@ from offline_search.report.visibility import Visibility
 from offline_search.ros_programs import Cores, command_of, pose_node_command, ros_environment
 
 RATE_HZ: Final = 30.0
+_TRAINING: Final = "training"
 _AHEAD: Final = 256
 _START_S: Final = 60.0
 _SLACK_S: Final = 180.0
@@ -48,12 +49,12 @@ class DemoRequest:
 
     Attributes:
         out: folder for everything that comes of it.
-        bundle: a finished bundle, or None to train one first.
+        bundle: a finished bundle, or None to make one first.
         object: name or file of the object that moves.
         seconds: length of the motion.
-        seed: of scene and motion, and of the training.
-        train: fields of `pipeline.Request` for the training.
-        jobs: processes that render and train side by side.
+        seed: of scene and motion, of search and training.
+        train: fields of `pipeline.Request` for search and training.
+        jobs: processes that render, search and train side by side.
         record_overlay: record the overlay pictures too: as large as the camera's own.
     """
 
@@ -96,7 +97,7 @@ def _train(request: DemoRequest, command: str) -> Path:
     from offline_search.pipeline import Request, pipeline
 
     wanted = Request(objects=(request.object,), seed=request.seed, **request.train)
-    return pipeline(wanted, request.out / "training", jobs=request.jobs, command=command)
+    return pipeline(wanted, request.out / _TRAINING, jobs=request.jobs, command=command)
 
 
 def run_nodes(request: DemoRequest, bundle: Path, cores: Cores) -> dict[str, Any]:
@@ -200,6 +201,7 @@ def _report(
             "frames shown late": f"{published.get('frames_late', 0)} by over half a period",
             "shown in": f"{published.get('seconds', 0):g} s",
             "recorded": "every topic" if request.record_overlay else "every topic but the overlay",
+            **_search_report(request, model.name),
         },
     )
     write_page(out / "report.html", report(run))
@@ -208,6 +210,13 @@ def _report(
         write_png(out / "overlay.png", gallery.stills[shown[0]])
     (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     return figures
+
+
+def _search_report(request: DemoRequest, name: str) -> dict[str, str]:
+    """Where the report of the search lies, seen from that of the demonstration; {} without one."""
+    place = Path(_TRAINING) / f"search-{name}" / "report.html"
+    searched = request.bundle is None and (request.out / place).exists()
+    return {"report of the search": str(place)} if searched else {}
 
 
 def default_jobs() -> int:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fpg-pose pipeline`: from objects to a model bundle, in stages that can be interrupted anywhere.
 
-    renders -> trainings (pose networks, locator) -> draft -> judgement on held-out frames -> bundle
+    renders -> searches for pose networks -> trainings (pose networks, locator) -> draft
+            -> judgement on held-out frames -> bundle
 
-Every stage leaves its result in the output folder and finds it there when the command is run
-again. `pipeline.json` says what was asked for; a folder is never used for two different requests.
+Where the architecture is given there is nothing to search for. Every stage leaves its result in the
+output folder and finds it there when the command is run again. `pipeline.json` says what was asked
+for; a folder is never used for two different requests.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from fpg_pose_ros.bundle import MANIFEST, Bundle, read_bundle, write_bundle
 from offline_search.evaluate import evaluate_rendered
 from offline_search.export import TrainedObject, export
 from offline_search.plan import Plan, Request, make_plan
-from offline_search.prepare import run_trainings, stores_of
+from offline_search.prepare import Search, SideBySide, all_stores
 from offline_search.rendering import render_layers
 from offline_search.report.machine import own_command
 from offline_search.retrain import VALIDATION_SEED
+from offline_search.search import RESULT_FILE
 from offline_search.training.checkpoint import write_atomic
 from offline_search.training.journal import read_metrics
 from offline_search.training.loop import load_result
@@ -38,6 +41,10 @@ DRAFT_FOLDER: Final = "draft"
 #: Of the frames a bundle is judged on; training seeds are smaller.
 FRAMES_SEED: Final = VALIDATION_SEED + 1
 _CURVE_POINTS: Final = 160
+_KEPT_OF_SEARCHES: Final = (
+    *("strategy", "paper", "space", "log10_size", "seed", "budget", "macs", "within_budget"),
+    *("why", "layers", "layers_with_several", "command"),
+)
 
 
 def pipeline(
@@ -52,8 +59,8 @@ def pipeline(
 
     Args:
         request: what is wanted.
-        out: folder for trainings and the bundle.
-        jobs: processes that render, and trainings that run side by side.
+        out: folder for searches, trainings and the bundle.
+        jobs: processes that render, and searches and trainings that run side by side.
         cache: folder of rendered layers; the user's cache folder by default.
         command: the command line to note in the bundle; this process's by default.
 
@@ -63,16 +70,19 @@ def pipeline(
     Raises:
         FpgPoseError: with a message that says what to do; running again goes on from there.
     """
-    plan = make_plan(request, out)
+    plan = make_plan(request, out, command)
     finished = out / BUNDLE_FOLDER
     if (finished / MANIFEST).exists():
         print(f"{finished} is complete already", file=sys.stderr)
         return finished
-    trainings = [*plan.poses, plan.locator]
     with _stage(out, "render"):
-        render_layers(stores_of(trainings, cache), jobs=jobs)
-    with _stage(out, "train"):
-        run_trainings(trainings, jobs=jobs, cache=cache)
+        render_layers(all_stores(plan.works, cache), jobs=jobs)
+    with SideBySide(jobs, cache) as works:
+        if plan.searches:
+            with _stage(out, "search"):
+                works.finish(plan.searches, meanwhile=[plan.locator])
+        with _stage(out, "train"):
+            works.finish([*plan.poses, plan.locator])
     with _stage(out, "export"):
         draft = _draft(plan)
     with _stage(out, "judge"):
@@ -151,8 +161,23 @@ def complete_manifest(
                 t.out.name: round(load_result(t.out).minutes, 2) for t in trainings
             },
             "curves": without_infinities({t.out.name: curves(t.out) for t in trainings}),
+            # None where the architecture was given.
+            "searches": {
+                thing.model.name: _searched(search)
+                for thing, search in zip(plan.things, plan.searches, strict=False)
+            },
         },
         "metrics": dict(metrics),
+    }
+
+
+def _searched(search: Search) -> dict[str, Any]:
+    """What a bundle says of the search for one of its networks."""
+    outcome = json.loads((search.out / RESULT_FILE).read_text())
+    return {
+        **{name: outcome[name] for name in _KEPT_OF_SEARCHES},
+        "minutes": round(outcome["minutes"]["search"], 2),
+        "images": outcome["images"]["search"],
     }
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from fpg_pose_ros.errors import FpgPoseError
+from offline_search.data.datasets import FRAME_LAYER_PX, layer_resolution
 from offline_search.data.objects import RenderableObject, load_object
-from offline_search.prepare import Training
-from offline_search.retrain import load_architecture
+from offline_search.prepare import Search, Training
+from offline_search.retrain import CROP_MARGIN, load_architecture
+from offline_search.search import SearchRequest
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
+from offline_search.space.meter import MacsMeter
+from offline_search.space.search_space import load_space
+from offline_search.strategies.problem import Budget
+from offline_search.strategies.registry import make_strategy
+from offline_search.strategies.repair import random_preference, repair
 from offline_search.training.checkpoint import write_atomic
 from offline_search.training.config import TrainConfig
 
@@ -33,32 +40,40 @@ class Request:
         objects: names or files of objects; all of them share the locator.
         images: training samples of each pose network.
         locator_images: training samples of the locator.
-        architecture: preset or JSON file of the pose networks.
+        architecture: preset or JSON file of the pose networks; None: each object's is searched for.
+        budget_macs: most MACs a pose network may cost; a search needs it.
+        space: name or YAML file of the space that is searched.
+        strategy: name of the strategy that searches it.
+        strategy_settings: the strategy's own settings.
+        search_images: compute of a search: that of training a network of the budget on so many.
         locator_architecture: preset or JSON file of the locator.
         seed: of everything that is random.
         layers: different renders of each object.
-        budget_macs: most MACs a pose network may cost, or None.
         frames: held-out frames the finished bundle is judged on.
         name: of the bundle; the objects' names where empty.
-        settings: further fields of `TrainConfig`, for all trainings.
+        settings: further fields of `TrainConfig`, for all searches and trainings.
     """
 
     objects: tuple[str, ...]
     images: int
     locator_images: int
-    architecture: str = "small"
+    architecture: str | None = None
+    budget_macs: int | None = None
+    space: str = "small"
+    strategy: str = "fpg"
+    strategy_settings: Mapping[str, Any] = field(default_factory=dict)
+    search_images: int = 8000
     locator_architecture: str = "locator"
     seed: int = 0
     layers: int = 6000
-    budget_macs: int | None = None
     frames: int = 200
     name: str = ""
-    settings: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def config(self, images: int) -> TrainConfig:
         """The settings of a training on that many samples."""
         base = TrainConfig(images=images, seed=self.seed, layers=self.layers)
-        return TrainConfig.from_json({**base.to_json(), **(self.settings or {}), "images": images})
+        return TrainConfig.from_json({**base.to_json(), **self.settings, "images": images})
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -68,11 +83,21 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A request whose objects and architectures have been looked up and found to fit."""
+    """A request whose objects and architectures have been looked up and found to fit.
+
+    Attributes:
+        request: what was asked for.
+        out: folder of everything.
+        things: the objects.
+        searches: one for each object, or none where the architecture is given.
+        poses: trainings of the pose networks, one for each object.
+        locator: training of the locator.
+    """
 
     request: Request
     out: Path
     things: tuple[RenderableObject, ...]
+    searches: tuple[Search, ...]
     poses: tuple[Training, ...]
     locator: Training
 
@@ -81,12 +106,23 @@ class Plan:
         """The bundle's."""
         return self.request.name or "+".join(thing.model.name for thing in self.things)
 
+    @property
+    def works(self) -> tuple[Search | Training, ...]:
+        """All that takes minutes."""
+        return (*self.searches, *self.poses, self.locator)
 
-def make_plan(request: Request, out: Path) -> Plan:
+
+def make_plan(request: Request, out: Path, command: str | None = None) -> Plan:
     """Looks everything up, checks it, and claims the folder.
+
+    Args:
+        request: what is wanted.
+        out: folder for everything.
+        command: the command line that searches note; this process's by default.
 
     Raises:
         PipelineError: the folder holds another request, or a network exceeds the budget.
+        SearchError: space or strategy do not exist, or all networks exceed the budget.
         MeshError, ArchitectureError, TrainingError: see `offline_search.retrain`.
     """
     if not request.objects:
@@ -95,22 +131,72 @@ def make_plan(request: Request, out: Path) -> Plan:
     names = [thing.model.name for thing in things]
     if len(set(names)) < len(names):
         raise PipelineError(f"objects {', '.join(names)}: two have the same name; rename one")
-    poses = []
+    config, searches, poses = _config(request), [], []
     for source, thing in zip(request.objects, things, strict=True):
-        network = load_architecture(request.architecture, len(thing.model.keypoints))
-        _check_budget(network, request)
+        network: Architecture | Search
+        if request.architecture is None:
+            network = _search(request, source, thing, config, out, command)
+            searches.append(network)
+        else:
+            network = load_architecture(request.architecture, len(thing.model.keypoints))
+            _check_budget(network, request)
         folder = out / f"pose-{thing.model.name}"
-        config = request.config(request.images)
         poses.append(Training("pose", (source,), network, config, folder))
     locator = Training(
         "locator",
         request.objects,
         load_architecture(request.locator_architecture, len(things)),
-        request.config(request.locator_images),
+        replace(config, images=request.locator_images),
         out / "locator",
     )
     _claim(out, request)
-    return Plan(request, out, things, tuple(poses), locator)
+    return Plan(request, out, things, tuple(searches), tuple(poses), locator)
+
+
+def _config(request: Request) -> TrainConfig:
+    """Of the pose networks' trainings.
+
+    Where they are searched for, renders are as large as suits all networks of the space, and the
+    locator's frames, so that searches and trainings draw from the same ones.
+    """
+    config = request.config(request.images)
+    if request.architecture is not None or config.layer_px is not None:
+        return config
+    crops = layer_resolution(load_space(request.space).largest_input, CROP_MARGIN)
+    return replace(config, layer_px=max(crops, FRAME_LAYER_PX))
+
+
+def _search(
+    request: Request,
+    source: str,
+    thing: RenderableObject,
+    config: TrainConfig,
+    out: Path,
+    command: str | None,
+) -> Search:
+    """The search for an object's network, after a check that it can find one."""
+    if request.budget_macs is None:
+        raise PipelineError(
+            "a search needs a budget: give --budget 30M, or a network by --architecture"
+        )
+    make_strategy(request.strategy, request.strategy_settings)
+    # Any network within the budget will do here, and its absence is told before minutes are spent.
+    space, outputs = load_space(request.space), len(thing.model.keypoints)
+    anything = random_preference(space, request.seed, mean_open=1.0)
+    repair(space, anything, Budget(request.budget_macs, MacsMeter()), outputs)
+    wanted = SearchRequest(
+        objects=(source,),
+        budget=request.budget_macs,
+        space=request.space,
+        strategy=request.strategy,
+        strategy_settings=request.strategy_settings,
+        seed=request.seed,
+        images=request.search_images,
+        retrain_images=0,
+        ranking=0,
+        settings={**request.settings, "layers": config.layers, "layer_px": config.layer_px},
+    )
+    return Search(wanted, out / f"search-{thing.model.name}", command)
 
 
 def _check_budget(network: Architecture, request: Request) -> None:

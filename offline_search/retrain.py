@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from offline_search.data.datasets import LocatorDataset, Ramp, as_ramp
+from offline_search.data.datasets import FRAME_LAYER_PX, LocatorDataset, Ramp, as_ramp
 from offline_search.data.objects import RenderableObject, load_object
 from offline_search.data.open_source import pose_source
 from offline_search.data.sources import PoseSamples, PoseSource, RenderedPoses, Split
@@ -82,7 +82,7 @@ def make_task(
     if kind == "locator":
         _check_seed(config)
         network = load_architecture(architecture, len(things))
-        shape = network.input_size
+        shape, side = network.input_size, config.layer_px or FRAME_LAYER_PX
         frames = LocatorDataset(
             things,
             seed=config.seed,
@@ -90,6 +90,7 @@ def make_task(
             layers=config.layers,
             difficulty=curriculum(config),
             length=config.steps * config.batch,
+            layer_px=side,
             cache=cache,
         )
         unseen_frames = LocatorDataset(
@@ -98,6 +99,7 @@ def make_task(
             shape=shape,
             layers=2 * config.validation,
             difficulty=config.difficulty,
+            layer_px=side,
             cache=cache,
         )
         return LocatorTask(frames, unseen_frames, network, config), network

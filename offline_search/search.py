@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from offline_search.data.datasets import PoseDataset
+from offline_search.data.layers import LayerStore
 from offline_search.data.open_source import pose_source
 from offline_search.rendering import render_layers
 from offline_search.report.examples import write_examples
@@ -33,11 +34,12 @@ from offline_search.report.machine import machine, own_command
 from offline_search.report.search_page import write_search_report
 from offline_search.search_stages import find, found, make_problem, rank
 from offline_search.space.meter import MacsMeter, Meter
-from offline_search.space.search_space import load_space, space_names
+from offline_search.space.search_space import SearchSpace, load_space, space_names
 from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
 from offline_search.strategies.registry import strategies
 from offline_search.training.checkpoint import write_atomic
 from offline_search.training.config import TrainConfig
+from offline_search.training.distributed import barrier, joined, main_process
 from offline_search.training.loop import TrainResult, train
 from offline_search.training.pose_task import PoseTask
 from offline_search.training.search_task import PoseSearchTask
@@ -45,7 +47,13 @@ from offline_search.training.search_task import PoseSearchTask
 REQUEST_FILE: Final = "request.json"
 RESULT_FILE: Final = "search.json"
 ARCHITECTURE_FILE: Final = "architecture.json"
-_SETTINGS: Final = {"batch": 8, "layers": 3000, "validation": 256, "validations": 2}
+_SETTINGS: Final = {
+    "batch": 8,
+    "layers": 3000,
+    "validation": 256,
+    "validations": 2,
+    "checkpoint_images": 800,
+}
 """Of trainings of minutes: small batches learn most from few images."""
 
 
@@ -117,24 +125,36 @@ def search(
     Raises:
         FpgPoseError: With a message that says what to do; running again goes on from there.
     """
-    space = load_space(request.space)
-    meter = _meter(request.unit, cache)
-    source = pose_source(request.objects, request.data, cache)
-    config = request.config(request.images)
-    problem = make_problem(source, space, Budget(request.budget, meter), config)
-    _claim(out / REQUEST_FILE, request)
-    _render(problem, jobs)
+    problem = problem_of(request, cache)
+    with joined(problem.config.device) as world:
+        if world.main:
+            _claim(out / REQUEST_FILE, request)
+            # Side by side, and so that its minutes do not count that.
+            render_layers(layer_stores(problem), jobs=jobs)
+        barrier(world)
+        result = _search(problem, request, out)
+        if world.main:
+            result = {**result, "command": command or own_command(), "machine": machine()}
+            _write_json(out / RESULT_FILE, result)
+            write_search_report(out)
+        barrier(world)
+    return result
+
+
+def _search(problem: Problem, request: SearchRequest, out: Path) -> dict[str, Any]:
+    """All parts in turn; what search.json says of them."""
     outcome = find(problem, request.strategy, request.strategy_settings, out / "search")
     facts = found(problem, outcome)
-    priced = {name: facts[name] for name in ("architecture", "macs", "params")}
-    _write_json(out / ARCHITECTURE_FILE, priced)
+    if main_process():
+        priced = {name: facts[name] for name in ("architecture", "macs", "params")}
+        _write_json(out / ARCHITECTURE_FILE, priced)
     ranking = rank(problem, outcome, request.ranking_images, request.ranking, out / "ranking")
     retrained = _retrain(problem, outcome, request, out)
     entry = next(entry for entry in strategies() if entry.name == request.strategy)
-    result = {
+    return {
         "strategy": entry.name,
         "paper": entry.paper,
-        "object": source.model.name,
+        "object": problem.task.title,
         "seed": request.seed,
         **facts,
         "ranking": ranking,
@@ -146,12 +166,29 @@ def search(
         },
         "images": {"search": outcome.images, "retrain": retrained.images if retrained else 0},
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "command": command or own_command(),
-        "machine": machine(),
     }
-    _write_json(out / RESULT_FILE, result)
-    write_search_report(out)
-    return result
+
+
+def problem_of(request: SearchRequest, cache: Path | None = None) -> Problem:
+    """What is asked for, looked up.
+
+    Raises:
+        FpgPoseError: Some part of it does not exist.
+    """
+    space = load_space(request.space)
+    meter = _meter(request.unit, space, cache)
+    source = pose_source(request.objects, request.data, cache)
+    config = request.config(request.images)
+    return make_problem(source, space, Budget(request.budget, meter), config)
+
+
+def layer_stores(problem: Problem) -> list[LayerStore]:
+    """All renders that the search shows."""
+    task = problem.task
+    assert isinstance(task, PoseSearchTask)
+    parts = (task.samples.samples, task.unseen.samples)
+    crops = [samples for samples in parts if isinstance(samples, PoseDataset)]
+    return [store for samples in crops for store in (samples.layers, samples.clutter)]
 
 
 def known() -> dict[str, list[dict[str, Any]]]:
@@ -183,29 +220,20 @@ def _retrain(
     config = replace(problem.config, images=request.retrain_images)
     task = problem.task.task(network, config)
     result = train(task, network, config, out / "retrain")
-    if isinstance(task, PoseTask):
+    if isinstance(task, PoseTask) and main_process():
         write_examples(result.network, task, out, result.extra)
     return result
 
 
-def _render(problem: Problem, jobs: int) -> None:
-    """Renders all that the search shows, side by side, so that its minutes do not count that."""
-    task = problem.task
-    assert isinstance(task, PoseSearchTask)
-    stores = []
-    for part in (task.samples, task.unseen):
-        if isinstance(part.samples, PoseDataset):
-            stores += [part.samples.layers, part.samples.clutter]
-    render_layers(stores, jobs=jobs)
-
-
-def _meter(unit: str, cache: Path | None) -> Meter:
+def _meter(unit: str, space: SearchSpace, cache: Path | None) -> Meter:
     if unit == "MACs":
         return MacsMeter()
     # Imported late: a budget of MACs needs no runtime.
     from offline_search.latency import LatencyMeter
 
-    return LatencyMeter(cache)
+    meter = LatencyMeter(cache)
+    meter.prepare(space)  # before anything else runs: times taken beside it are noisy
+    return meter
 
 
 def _claim(place: Path, request: SearchRequest) -> None:

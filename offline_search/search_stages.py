@@ -21,6 +21,7 @@ from offline_search.strategies.problem import Budget, Outcome, Problem, SearchEr
 from offline_search.strategies.registry import make_strategy
 from offline_search.training.checkpoint import write_atomic
 from offline_search.training.config import TrainConfig
+from offline_search.training.distributed import main_process
 from offline_search.training.loop import train
 from offline_search.training.pose_task import PoseTask
 from offline_search.training.search_task import ENDLESS, PoseSearchTask
@@ -126,6 +127,8 @@ def find(problem: Problem, strategy: str, settings: Mapping[str, Any], out: Path
     if place.exists():
         return _read_outcome(place)
     outcome = make_strategy(strategy, settings).search(problem, out)
+    if not main_process():
+        return outcome
     document = {
         "architecture": outcome.architecture.to_json(),
         "why": outcome.why,

@@ -25,6 +25,8 @@ from offline_search.data.objects import RenderableObject
 _CLUTTER_LAYERS: Final = 384
 _CLUTTER_SEED: Final = 77
 _CLUTTER_PX: Final = 112
+#: That of 128 px crops, with which frames then share them.
+FRAME_LAYER_PX: Final = 144
 _POSE, _FRAME, _ORDER = 1, 2, 3  # purposes: keep the random numbers of each apart
 
 
@@ -147,7 +149,7 @@ class LocatorDataset:
         difficulty: str | float | Ramp = "cluttered",
         length: int | None = None,
         layer_seed: int | None = None,
-        layer_px: int = 144,
+        layer_px: int = FRAME_LAYER_PX,
         cache: Path | None = None,
     ) -> None:
         """Opens the layer caches; renders nothing yet.
@@ -160,7 +162,7 @@ class LocatorDataset:
             difficulty: "clean", "cluttered", 0 to 1, or a `Ramp` over the index.
             length: how many samples; `layers` by default.
             layer_seed: of the renders, so that runs can share them; `seed` by default.
-            layer_px: side of a layer, px; 144 is that of 128 px crops, with which they are shared.
+            layer_px: side of a layer, px.
             cache: folder of the layer caches.
         """
         if not things:

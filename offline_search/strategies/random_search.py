@@ -36,6 +36,7 @@ _SCORE_SAMPLES: Final = 192
 _VALIDATION: Final = 32
 _HEARTBEAT_S: Final = 30
 _POLL_S: Final = 5.0
+_UNDER_WAY: Final = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 
 @register(
@@ -78,8 +79,9 @@ class RandomSearch:
         began = time.monotonic()
 
         def objective(trial: optuna.Trial) -> float:
-            if _INDEX not in trial.user_attrs:
-                raise optuna.TrialPruned  # another worker took the last one in the queue
+            # Another worker took the last one in the queue, or queued the same at the same time.
+            if _INDEX not in trial.user_attrs or _in_other_hands(study, trial):
+                raise optuna.TrialPruned
             return self._trial(problem, trial, out)
 
         while _queued(study, TrialState.WAITING):
@@ -126,8 +128,7 @@ class RandomSearch:
             # Nobody else writes into this folder: what seems to run was killed.
             for trial in _queued(study, TrialState.RUNNING):
                 study.tell(trial.number, state=TrialState.FAIL)
-        under_way = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
-        known = {trial.user_attrs.get(_INDEX) for trial in study.get_trials(states=under_way)}
+        known = {trial.user_attrs.get(_INDEX) for trial in study.get_trials(states=_UNDER_WAY)}
         for index in sorted(set(range(self.trials)) - known):
             study.enqueue_trial({}, user_attrs={_INDEX: index})
         return study
@@ -194,3 +195,12 @@ class RandomSearch:
 
 def _queued(study: optuna.Study, state: TrialState) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(state,))
+
+
+def _in_other_hands(study: optuna.Study, trial: optuna.Trial) -> bool:
+    """Whether an earlier trial of the same network has not failed."""
+    index = trial.user_attrs[_INDEX]
+    return any(
+        other.number < trial.number and other.user_attrs.get(_INDEX) == index
+        for other in study.get_trials(deepcopy=False, states=_UNDER_WAY)
+    )

@@ -25,7 +25,7 @@ from offline_search.training.checkpoint import (
     write_atomic,
 )
 from offline_search.training.distributed import World, average_tensors, same_everywhere
-from offline_search.training.feed import batches
+from offline_search.training.feed import batches, worker_errors
 from offline_search.training.interrupt import stop_signals
 from offline_search.training.journal import Journal
 from offline_search.training.loop import TrainingStopped
@@ -91,7 +91,8 @@ class Session:
             )
             self._loaders[stream] = iter(loader)
         self._streams[stream] += 1
-        return next(self._loaders[stream])
+        with worker_errors():
+            return next(self._loaders[stream])
 
     def note(self, figures: Mapping[str, float]) -> None:
         """Adds figures to the next row of the journal, which shows their means."""

@@ -22,17 +22,19 @@ class TrainConfig:
     Attributes:
         images: Samples seen in all; sample i of the data set is used once, in order.
         batch: Samples a step.
+        shards: Equal parts of a batch that batch norm normalises apart; processes share them.
         lr: Peak learning rate.
         weight_decay: AdamW's, on weights of convolutions and linear layers only.
         warmup: Share of the steps over which the rate rises; then it falls as a cosine to zero.
         ema: Decay of the averaged weights, which are the result.
         sigma_px: Standard deviation of the target Gaussian, crop pixels.
         seed: Of the initial weights and of the data.
-        device: `cpu` or `cuda`; on CUDA the forward pass runs in bfloat16 mixed precision.
+        device: `cpu` or `cuda`; on CUDA the forward pass runs in bfloat16 mixed precision. Of
+            several processes each takes the CUDA device of its own local rank.
         threads: Of torch's operators in the training process.
         workers: Processes that make samples; 0 makes them in the training process.
         layers: Distinct renders of the object kept on disk, from which samples are composed.
-        layer_px: Side of a pose network's renders; None: just enough for its crops. Networks of
+        layer_px: Side of the renders; None: just enough for a pose network's crops. Networks of
             different input sizes share renders of one size.
         curriculum: Share of the training over which the data's difficulty rises to its end.
         difficulty: Where it ends, and of held-out samples: 0 = clean to 1 = cluttered.
@@ -43,6 +45,7 @@ class TrainConfig:
 
     images: int = 40_000
     batch: int = 16
+    shards: int = 1
     lr: float = 3e-3
     weight_decay: float = 0.02
     warmup: float = 0.06
@@ -62,8 +65,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks every field."""
-        for name in ("images", "batch", "threads", "layers", "validation", "checkpoint_images"):
+        at_least_1 = ("images", "batch", "shards", "threads", "layers", "validation")
+        for name in (*at_least_1, "checkpoint_images"):
             _check(int(getattr(self, name)) >= 1, name, getattr(self, name), "at least 1")
+        divisor = f"a divisor of batch ({self.batch})"
+        _check(self.batch % self.shards == 0, "shards", self.shards, divisor)
         _check(self.layer_px is None or self.layer_px >= 8, "layer_px", self.layer_px, "at least 8")
         for name in ("workers", "seed", "validations"):
             _check(int(getattr(self, name)) >= 0, name, getattr(self, name), "0 or more")

@@ -3,28 +3,38 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import cv2
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from offline_search.training.config import TrainingError
+from offline_search.training.distributed import ALONE, World
+
 _PREFETCH = 4
 
 
 class Span(Sampler[list[int]]):
-    """Indices of the batches from step `start` to `stop`: batch s is [s*size, (s+1)*size)."""
+    """Indices of the batches from step `start` to `stop`: batch s is [s*size, (s+1)*size).
 
-    def __init__(self, start: int, stop: int, size: int) -> None:
+    Of `ranks` processes, the one of that `rank` gets its equal part of each batch, in order.
+    """
+
+    def __init__(self, start: int, stop: int, size: int, rank: int = 0, ranks: int = 1) -> None:
         """See the class."""
         self.start, self.stop, self.size = start, stop, size
+        self.part = range(rank * size // ranks, (rank + 1) * size // ranks)
 
     def __iter__(self) -> Iterator[list[int]]:
         """One list of indices a step."""
         for step in range(self.start, self.stop):
-            yield list(range(step * self.size, (step + 1) * self.size))
+            yield [step * self.size + place for place in self.part]
 
     def __len__(self) -> int:
         """Steps left."""
@@ -32,8 +42,9 @@ class Span(Sampler[list[int]]):
 
 
 def _start_worker(_: int) -> None:
-    # Ctrl-C reaches the whole process group; the training process decides when workers end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, and what torchrun sends to end its processes, reach the whole process group; but the
+    # training process decides when workers end.
+    os.setpgrp()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
@@ -46,20 +57,47 @@ def batches(
     stop: int,
     batch: int,
     workers: int,
-    pin_memory: bool = False,
+    world: World = ALONE,
 ) -> DataLoader[dict[str, Tensor]]:
-    """Loader of the batches of steps `start` to `stop`, whatever the number of workers."""
+    """Loader of this process's part of each batch of steps `start` to `stop`.
+
+    What it holds does not depend on the number of workers.
+    """
     return DataLoader(
         dataset,
-        batch_sampler=Span(start, stop, batch),
+        batch_sampler=Span(start, stop, batch, world.rank, world.size),
         num_workers=workers,
         persistent_workers=False,
         prefetch_factor=_PREFETCH if workers else None,
         worker_init_fn=_start_worker,
-        pin_memory=pin_memory,
+        pin_memory=world.device.type == "cuda",
         # The loader draws a base seed; its own generator keeps torch's global stream untouched.
         generator=torch.Generator().manual_seed(0),
     )
+
+
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """Turns what the loader says of a killed worker, anywhere in the block, into one clear message.
+
+    Raises:
+        TrainingError: A worker was killed.
+    """
+    try:
+        try:
+            yield
+        except (ConnectionError, EOFError):
+            # The worker's end of a pipe is closed a moment before its death is known. That is told
+            # by a signal, whose handler raises: here, and not while the error is on its way.
+            time.sleep(1.0)
+            raise
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            "a process that makes samples was killed: memory or disk may be full. What was saved "
+            "is intact: make room, then run the same command again to go on from there"
+        ) from error
 
 
 def to_input(image: Tensor, device: torch.device) -> Tensor:

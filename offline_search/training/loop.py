@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,19 +24,26 @@ from offline_search.training.checkpoint import (
     write_atomic,
 )
 from offline_search.training.config import TrainConfig, TrainingError
-from offline_search.training.feed import batches, to_input
+from offline_search.training.distributed import (
+    World,
+    average_gradients,
+    barrier,
+    joined,
+    same_everywhere,
+)
+from offline_search.training.feed import batches, to_input, worker_errors
 from offline_search.training.interrupt import stop_signals
 from offline_search.training.journal import Journal
+from offline_search.training.record import Recorder, summary
+from offline_search.training.shards import accumulate, split, statistics
 from offline_search.training.state import TrainState
-from offline_search.training.task import Task
+from offline_search.training.task import Batch, Task
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 WEIGHTS_FILE = "weights.safetensors"
 ARCHITECTURE_FILE = "architecture.json"
 CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
-_ROW_STEPS = 25
-_SMALL_VALIDATION = 192
 _MAX_GRADIENT_NORM = 5.0
 
 
@@ -69,27 +75,34 @@ def train(task: Task, architecture: Architecture, config: TrainConfig, out: Path
 
     `out` then holds config.json, architecture.json, checkpoint.safetensors, metrics.jsonl and
     tensorboard/, and at the end weights.safetensors (averaged weights) and result.json.
+    Of several processes (see `distributed`) all must be able to read `out`; the main one writes it.
 
     Raises:
         TrainingStopped: SIGINT or SIGTERM came; the step was finished and saved.
-        TrainingError: `out` holds another training, the disk is full, or the loss is not finite.
+        TrainingError: `out` holds another training, the disk is full, the loss is not finite, or
+            the processes cannot share the batches or lose each other.
     """
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(config.threads)
-    state = TrainState(architecture, config)
-    checkpoint = out / CHECKPOINT_FILE
-    if checkpoint.exists():
-        state.restore(checkpoint)
-    _write_json(out / CONFIG_FILE, config.to_json())
-    price = cost(architecture)
-    _write_json(
-        out / ARCHITECTURE_FILE,
-        {"architecture": architecture.to_json(), "macs": price.macs, "params": price.params},
-    )
-    if not (state.step == config.steps and (out / RESULT_FILE).exists()):
-        _run(task, state, out)
-    return load_result(out, architecture)
+    with joined(config.device) as world:
+        world.share(config.shards)
+        with disk_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(config.threads)
+        state = TrainState(architecture, config, world.device)
+        checkpoint = out / CHECKPOINT_FILE
+        if checkpoint.exists():
+            state.restore(checkpoint)
+        finished = state.step == config.steps and (out / RESULT_FILE).exists()
+        if not same_everywhere(state.step, world):
+            raise TrainingError(
+                f"the processes found different checkpoints in {out}: it must be one folder that "
+                "all of them read"
+            )
+        if world.main:
+            _describe(out, architecture, config)
+        if not finished:
+            _run(task, state, world, out)
+        barrier(world)
+        return load_result(out, architecture)
 
 
 def load_result(out: Path, architecture: Architecture | None = None) -> TrainResult:
@@ -117,28 +130,36 @@ def load_result(out: Path, architecture: Architecture | None = None) -> TrainRes
     )
 
 
-def _run(task: Task, state: TrainState, out: Path) -> None:
-    config = state.config
-    with (
-        stop_signals() as stop,
-        Journal(
+def _describe(out: Path, architecture: Architecture, config: TrainConfig) -> None:
+    _write_json(out / CONFIG_FILE, config.to_json())
+    price = cost(architecture)
+    _write_json(
+        out / ARCHITECTURE_FILE,
+        {"architecture": architecture.to_json(), "macs": price.macs, "params": price.params},
+    )
+
+
+def _run(task: Task, state: TrainState, world: World, out: Path) -> None:
+    with stop_signals() as stop, worker_errors():
+        if not world.main:
+            _steps(task, state, world, stop, record=lambda figures, stopping: None)
+            return
+        config = state.config
+        with Journal(
             out,
             title=task.title,
             images=config.steps * config.batch,
             start_step=state.step,
-            start_images=state.step * config.batch,
-        ) as journal,
-    ):
-        with _advice_on_killed_workers():
-            _steps(task, state, out, journal, stop)
-        verdict = task.finish(state.averaged, config.validation)
-        images = state.step * config.batch
-        journal.row("validation", state.step, images, verdict.metrics)
-        journal.say(f"{task.title}: {_summary(verdict.metrics)}")
+            start_images=state.images,
+        ) as journal:
+            _steps(task, state, world, stop, Recorder(task, state, journal, out / CHECKPOINT_FILE))
+            verdict = task.finish(state.averaged, config.validation)
+            journal.row("validation", state.step, state.images, verdict.metrics)
+            journal.say(f"{task.title}: {summary(verdict.metrics)}")
     save_checkpoint(
         out / WEIGHTS_FILE,
         state.averaged.state_dict(),
-        {"architecture": state.architecture.to_json(), "images": images},
+        {"architecture": state.architecture.to_json(), "images": state.images},
     )
     _write_json(
         out / RESULT_FILE,
@@ -146,94 +167,73 @@ def _run(task: Task, state: TrainState, out: Path) -> None:
             "metrics": verdict.metrics,
             "extra": verdict.extra,
             "minutes": state.seconds / 60.0,
-            "images": images,
+            "images": state.images,
         },
     )
 
 
-def _steps(task: Task, state: TrainState, out: Path, journal: Journal, stop: list[int]) -> None:
+def _steps(
+    task: Task,
+    state: TrainState,
+    world: World,
+    stop: list[int],
+    record: Callable[[dict[str, float], bool], None],
+) -> None:
     config = state.config
-    checkpoint = out / CHECKPOINT_FILE
-    save_every = max(1, config.checkpoint_images // config.batch)
-    validate_every = max(1, config.steps // (config.validations + 1))
     loader = batches(
         task.dataset(),
         start=state.step,
         stop=config.steps,
         batch=config.batch,
         workers=config.workers,
-        pin_memory=state.device.type == "cuda",
+        world=world,
     )
-    begin = last = time.monotonic()
-    before = state.seconds
     for batch in loader:
-        state.count(_step(task, state, batch))
+        figures, stopping = _step(task, state, world, batch, stop)
         state.step += 1
-        state.seconds = before + time.monotonic() - begin
-        images = state.step * config.batch
-        journal.advance(config.batch)
-        if state.step % _ROW_STEPS == 0 or state.step == config.steps:
-            row = state.means()
-            now = time.monotonic()
-            row["images_per_s"] = _ROW_STEPS * config.batch / (now - last)
-            row["minutes"] = state.seconds / 60.0
-            row["lr"] = config.rate(state.step - 1)
-            journal.row("train", state.step, images, row)
-            journal.show(row)
-            last = now
-        if state.step % validate_every == 0 and state.step < config.steps and config.validations:
-            metrics = task.validate(state.averaged, min(_SMALL_VALIDATION, config.validation))
-            journal.row("validation", state.step, images, metrics)
-            journal.say(f"{task.title} at {images} images: {_summary(metrics)}")
-            last = time.monotonic()
-        if stop or state.step % save_every == 0 or state.step == config.steps:
-            state.save(checkpoint)
-        if stop:
+        record(figures, stopping)
+        if stopping:
             raise TrainingStopped(
-                f"stopped by signal {stop[0]} after {images} images; "
+                f"stopped by a signal after {state.images} images; "
                 "run the same command again to go on"
             )
 
 
-@contextmanager
-def _advice_on_killed_workers() -> Iterator[None]:
-    """The loader reports a killed worker by a signal, hence anywhere in the loop."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise TrainingError(
-            "a process that makes samples was killed: memory or disk may be full. What was saved "
-            "is intact: make room, then run the same command again to go on from there"
-        ) from error
-
-
-def _step(task: Task, state: TrainState, batch: dict[str, Tensor]) -> dict[str, float]:
+def _step(
+    task: Task, state: TrainState, world: World, batch: Batch, stop: list[int]
+) -> tuple[dict[str, float], bool]:
+    """Mean figures of all processes' parts of a batch, and whether one of them is told to stop."""
     for group in state.optimizer.param_groups:
         group["lr"] = state.config.rate(state.step)
     state.network.train()
-    inputs = to_input(batch["image"], state.device)
-    labels = {
-        name: value.to(state.device, non_blocking=True)
-        for name, value in batch.items()
-        if name != "image"
-    }
-    with _mixed_precision(state.device):
-        outputs = state.network(inputs)
-    loss, figures = task.loss(outputs, labels)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss became {value} at step {state.step}; lower lr (now {state.config.lr}), "
-            f"and start again in another folder"
-        )
+
+    def losses(part: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        labels = {
+            name: value.to(state.device, non_blocking=True)
+            for name, value in part.items()
+            if name != "image"
+        }
+        with _mixed_precision(state.device):
+            outputs = state.network(to_input(part["image"], state.device))
+        return task.loss(outputs, labels)
+
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    figures = accumulate(state.network, split(batch, world.share(state.config.shards)), losses)
+    # On several processes a signal counts in the step in which all of them learn of it.
+    stopping = torch.tensor(float(bool(stop)), device=state.device)
+    news = torch.stack([*figures.values(), stopping])
+    average_gradients(state.network.parameters(), world, [news, *statistics(state.network)])
+    *values, stops = news.tolist()
+    means = dict(zip(figures, values, strict=True))
+    if not math.isfinite(means["loss"]):
+        raise TrainingError(
+            f"the loss became {means['loss']} at step {state.step}; lower lr (now "
+            f"{state.config.lr}), and start again in another folder"
+        )
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), _MAX_GRADIENT_NORM, foreach=True)
     state.optimizer.step()
     state.average()
-    return {"loss": value, **{name: float(figure.detach()) for name, figure in figures.items()}}
+    return means, stops > 0
 
 
 def _mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
@@ -241,10 +241,6 @@ def _mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
     if device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
-
-
-def _summary(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
 
 
 def _write_json(path: Path, document: Any) -> None:

@@ -29,11 +29,13 @@ _RNG = "rng.cpu"
 class TrainState:
     """Weights, averaged weights, optimiser moments, random state, step and time."""
 
-    def __init__(self, architecture: Architecture, config: TrainConfig) -> None:
-        """The start of a training."""
+    def __init__(
+        self, architecture: Architecture, config: TrainConfig, device: torch.device
+    ) -> None:
+        """The start of a training; equal on all processes that train together."""
         self.config = config
         self.architecture = architecture
-        self.device = torch.device(config.device)
+        self.device = device
         torch.manual_seed(config.seed)
         network = build(architecture, seed=config.seed).to(self.device)
         self.network: Network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -43,6 +45,11 @@ class TrainState:
         self.seconds = 0.0
         self._sums: dict[str, float] = {}
         self._counted = 0
+
+    @property
+    def images(self) -> int:
+        """Samples seen."""
+        return self.step * self.config.batch
 
     def count(self, figures: Mapping[str, float]) -> None:
         """Adds one step's figures to the next row of the journal."""
@@ -94,7 +101,10 @@ class TrainState:
             TrainingError: It is damaged, or another training's.
         """
         tensors, scalars = load_checkpoint(path)
-        if scalars["identity"] != self.identity():
+        # A setting that the checkpoint does not know yet had the effect of its default.
+        saved = scalars["identity"]
+        saved["config"] = {**_identifying(TrainConfig()), **saved["config"]}
+        if saved != self.identity():
             raise TrainingError(
                 f"{path} belongs to a training with another architecture or configuration; "
                 "choose another folder, or delete it to start again"
@@ -108,9 +118,12 @@ class TrainState:
 
     def identity(self) -> dict[str, Any]:
         """What must agree between a checkpoint and the training that goes on from it."""
-        free = ("workers", "threads", "device", "checkpoint_images", "validation", "validations")
-        config = {k: v for k, v in self.config.to_json().items() if k not in free}
-        return {"architecture": self.architecture.digest, "config": config}
+        return {"architecture": self.architecture.digest, "config": _identifying(self.config)}
+
+
+def _identifying(config: TrainConfig) -> dict[str, Any]:
+    free = ("workers", "threads", "device", "checkpoint_images", "validation", "validations")
+    return {k: v for k, v in config.to_json().items() if k not in free}
 
 
 def _floats(network: nn.Module) -> list[Tensor]:

@@ -274,6 +274,8 @@ NETWORK = ("objects", 0, "network")
         (set_in(*NETWORK, "extra", "stride", value=0), "stride"),
         (set_in(*NETWORK, "extra", "stride", value=2), "pose.onnx gives"),
         (set_in(*NETWORK, "extra", "sigma_px", value="wide"), "sigma_px"),
+        (set_in(*NETWORK, "extra", "silhouette_sigma", value=-0.1), "silhouette_sigma"),
+        (set_in(*NETWORK, "extra", "silhouette_bias", value="left"), "silhouette_bias"),
         (set_in("locator", value=None), "locator"),
         (set_in("locator", "kind", value="heatmap"), "crop_margin"),
         (set_in("files", value=[]), "files"),
@@ -288,6 +290,11 @@ def test_a_value_that_cannot_be_is_refused_naming_it(place, change, message):
     change_manifest(place, change)
     with pytest.raises(BundleError, match=message):
         read_bundle(place)
+
+
+def test_a_bias_lies_on_either_side_of_zero(place):
+    change_manifest(place, set_in(*NETWORK, "extra", "silhouette_bias", value=-0.03))
+    assert read_bundle(place).objects[0].network.extra["silhouette_bias"] == -0.03
 
 
 def leaves(value, path=()):

@@ -29,3 +29,26 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, layer_cache: Path) -> Pat
     )
     pipeline(request, out, jobs=2, cache=layer_cache, command="fpg-pose pipeline --tiny")
     return out
+
+
+@pytest.fixture(scope="session")
+def searched_run(tmp_path_factory: pytest.TempPathFactory, layer_cache: Path) -> Path:
+    """The same, with a pose network that was searched for."""
+    from offline_search.pipeline import Request, pipeline
+
+    out = tmp_path_factory.mktemp("searched_run")
+    request = Request(
+        objects=("spot",),
+        images=16,
+        locator_images=16,
+        budget_macs=2_900_000,
+        space="tiny",
+        strategy="random",
+        strategy_settings={"trials": 1},
+        search_images=16,
+        layers=8,
+        frames=2,
+        settings={"batch": 8, "workers": 0, "validation": 4, "validations": 0, "layer_px": 64},
+    )
+    pipeline(request, out, jobs=2, cache=layer_cache, command="fpg-pose pipeline --searched")
+    return out

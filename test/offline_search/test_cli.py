@@ -17,6 +17,8 @@ COMMANDS = (
     ("object", "create"),
     ("data", "preview"),
     ("retrain",),
+    ("space",),
+    ("search",),
     ("pipeline",),
     ("evaluate",),
     ("estimate",),
@@ -118,3 +120,20 @@ def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
     result = run("retrain", "--out", str(tmp_path), "--settings", '{"learning": 1}')
     assert result.exit_code == 2  # type: ignore[attr-defined]
     assert "learning" in result.stderr  # type: ignore[attr-defined]
+
+
+def test_a_network_that_is_searched_for_has_a_budget() -> None:
+    assert cli._budget(None, None, "30M") == 30_000_000
+    assert cli._budget("12", None, "30M") == 12_000_000
+
+
+def test_a_network_that_is_given_may_cost_anything() -> None:
+    assert cli._budget(None, "small", "30M") is None
+    assert cli._budget("0.05G", "small", "30M") == 50_000_000
+
+
+def test_a_budget_below_every_network_is_refused_at_once(tmp_path: Path) -> None:
+    result = run("pipeline", "--space", "tiny", "--budget", "0.1M", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 2  # type: ignore[attr-defined]
+    assert "raise the budget" in result.stderr  # type: ignore[attr-defined]
+    assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -13,6 +14,7 @@ import cv2
 import pytest
 
 from offline_search.demo import DemoError, DemoRequest, demo
+from offline_search.pipeline import Request
 from offline_search.ros_programs import RosMissingError
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +113,20 @@ def test_a_demonstration_leaves_all_it_promises_and_no_process(
     assert cv2.imread(str(out / "overlay.png")).shape[1] == 640
     assert cv2.VideoCapture(str(out / "overlay.mp4")).read()[0]
     assert programs_of(tmp_path) == []
+
+
+@pytest.mark.ros
+def test_a_demonstration_goes_on_from_its_training_and_tells_of_the_search(
+    searched_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(searched_run, tmp_path / "training")
+    held = json.loads((searched_run / "pipeline.json").read_text())
+    train = {name: value for name, value in held.items() if name not in ("objects", "seed")}
+    assert set(train) < {field.name for field in dataclasses.fields(Request)}
+    demo(DemoRequest(out=tmp_path, seconds=1, train=train))
+    page = (tmp_path / "report.html").read_text()
+    assert "2.9\u00a0MMACs" in page or "2.9 MMACs" in page
+    assert "training/search-spot/report.html" in page
 
 
 @pytest.mark.ros

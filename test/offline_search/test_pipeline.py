@@ -44,7 +44,31 @@ def test_the_bundle_says_how_it_came_about(tiny_run: Path) -> None:
     assert set(training["curves"]) == {"pose-spot", "locator"}
     assert metrics["spot"]["targets"] == 2
     assert "2 rendered" in metrics["data"]
+    assert training["searches"] == {}
     assert bundle.manifest["costs"]["pose_macs"] == cost(preset("demo", 16)).macs
+
+
+def test_the_bundle_says_how_its_network_was_found(searched_run: Path) -> None:
+    bundle = read_bundle(searched_run / "bundle")
+    training, costs = bundle.manifest["training"], bundle.manifest["costs"]
+    noted = training["searches"]["spot"]
+    assert (noted["strategy"], noted["space"], noted["seed"]) == ("random", "tiny", 0)
+    assert noted["budget"]["amount"] == costs["budget_macs"] == 2_900_000
+    assert 0.95 * 2_900_000 <= noted["macs"] == costs["pose_macs"] <= 2_900_000
+    assert noted["command"] == "fpg-pose pipeline --searched"
+    assert noted["minutes"] > 0
+    assert noted["images"] == 16
+    assert set(training["minutes_by_stage"]) == {"render", "search", "train", "export", "judge"}
+    assert training["request"]["search_images"] == 16
+
+
+def test_the_network_that_was_found_is_the_one_that_is_trained(searched_run: Path) -> None:
+    found = json.loads((searched_run / "search-spot" / "architecture.json").read_text())
+    trained = json.loads((searched_run / "pose-spot" / "architecture.json").read_text())
+    bundle = read_bundle(searched_run / "bundle")
+    assert trained == found
+    assert bundle.manifest["architecture"]["pose"]["spot"] == found["architecture"]
+    assert "network" in (searched_run / "search-spot" / "report.html").read_text()
 
 
 def test_a_finished_run_is_left_as_it_is(tiny_run: Path, layer_cache: Path) -> None:
@@ -55,17 +79,30 @@ def test_a_finished_run_is_left_as_it_is(tiny_run: Path, layer_cache: Path) -> N
     assert (tiny_run / "bundle" / "bundle.json").read_bytes() == before
 
 
+GIVEN = ("--architecture", "demo")
+SEARCHED = ("--space", "tiny", "--budget", "2.9M", "--search-images", "400")
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "begun"),
+    [
+        (GIVEN, "pose-spot/checkpoint.safetensors"),
+        (SEARCHED, "search-spot/search/checkpoint.safetensors"),
+    ],
+    ids=["in the training", "in the search"],
+)
 def test_a_run_that_was_killed_goes_on_and_ends_the_same(
-    tiny_run: Path, layer_cache: Path, tmp_path: Path
+    options: tuple[str, ...], begun: str, layer_cache: Path, tmp_path: Path
 ) -> None:
     command = [
-        *(sys.executable, "-m", "offline_search.cli", "pipeline", "--object", "spot"),
-        *("--images", "160", "--locator-images", "16", "--architecture", "demo"),
-        *("--layers", "8", "--frames", "2", "--jobs", "2", "--workers", "0"),
-        *("--cache", str(layer_cache), "--out"),
+        *(sys.executable, "-m", "offline_search.cli", "pipeline", "--object", "spot", *options),
+        *("--images", "160", "--locator-images", "16", "--layers", "8", "--frames", "2"),
+        *("--jobs", "2", "--workers", "0", "--cache", str(layer_cache), "--out"),
     ]
-    settings = '{"batch": 8, "validation": 4, "validations": 0, "checkpoint_images": 8}'
+    settings = json.dumps(
+        {"batch": 8, "validation": 4, "validations": 0, "checkpoint_images": 8, "layer_px": 64}
+    )
     straight, broken = tmp_path / "straight", tmp_path / "broken"
 
     def start(out: Path) -> subprocess.Popen[bytes]:
@@ -75,9 +112,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_the_same(
 
     assert start(straight).wait(240) == 0
     process = start(broken)
-    checkpoint = broken / "pose-spot" / "checkpoint.safetensors"
     deadline = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < deadline:
+    while not (broken / begun).exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -13,12 +13,31 @@ from fpg_pose_ros.objects import ObjectModel
 from offline_search.metrics.scores import ObjectGeometry
 from offline_search.report.demonstration import Run, report
 from offline_search.report.judgement import judge, summary
-from offline_search.report.learned import _one_of_each
+from offline_search.report.learned import _one_of_each, networks, searches
 from offline_search.report.pictures import select, write_pictures
 from offline_search.report.recording import read_recording
+from offline_search.space.architecture import Architecture, Head, Stage
 from offline_search.space.presets import preset
 
-SECTIONS = ("seen", "accuracy", "latency", "networks", "training", "made")
+SECTIONS = ("seen", "accuracy", "latency", "search", "networks", "training", "made")
+
+
+SEARCH = {
+    "strategy": "fpg",
+    "paper": "a paper",
+    "space": "small",
+    "log10_size": 28.3,
+    "seed": 3,
+    "budget": {"amount": 15e6, "unit": "MACs", "low": 0.95},
+    "macs": 14_700_000,
+    "within_budget": True,
+    "why": "",
+    "layers": 9,
+    "layers_with_several": 4,
+    "minutes": 2.5,
+    "images": 6400,
+    "command": "fpg-pose pipeline --seed 3",
+}
 
 
 @pytest.fixture
@@ -37,6 +56,7 @@ def bundle(model: ObjectModel) -> Bundle:
             "data": "renders",
             "minutes_by_network": {"pose-thing": 2.5},
             "curves": {"pose-thing": course},
+            "searches": {model.name: SEARCH},
         },
     }
     network = NetworkSpec("pose.onnx", "heatmap", (128, 128), 20_000_000, 150_000)
@@ -123,6 +143,35 @@ def test_a_run_that_found_nothing_has_a_report_too(make_report: Callable[..., st
 def test_a_run_without_answers_has_a_report_too(make_report: Callable[..., str]) -> None:
     page = Page(make_report([0.0, 0.0], ["silent", "silent"]))
     assert "The node answered nothing." in page.text
+
+
+def test_the_search_is_told_with_its_budget(make_report: Callable[..., str]) -> None:
+    page = Page(make_report([0.0, 0.0], [0.0, 0.0]))
+    assert "14.7 MMACs, 98.0% of the budget of 15" in page.text
+    assert "4 of 9" in page.text
+
+
+def test_a_network_that_was_given_has_no_section_on_a_search(bundle: Bundle) -> None:
+    assert searches(bundle) is not None
+    del bundle.manifest["training"]["searches"]  # type: ignore[attr-defined]
+    assert searches(bundle) is None
+
+
+def test_a_search_outside_the_band_says_why(bundle: Bundle) -> None:
+    noted = {**SEARCH, "why": "no combination was found"}
+    bundle.manifest["training"]["searches"]["thing"] = noted
+    section = searches(bundle)
+    assert section is not None
+    assert ["outside the budget's band", "no combination was found"] in section.blocks[-1].rows  # type: ignore[union-attr]
+
+
+def test_operators_side_by_side_are_drawn_so(bundle: Bundle) -> None:
+    poses = bundle.manifest["architecture"]["pose"]
+    assert all('class="mean"' not in block.svg for block in networks(bundle).blocks)  # type: ignore[union-attr]
+    (name,) = poses
+    stage = Stage(16, 2, (("mb_k3_e3", "sep_k3"),))
+    poses[name] = Architecture((64, 64), 8, 8, (stage,), Head("simcc", (16,), 4)).to_json()
+    assert 'class="mean"' in networks(bundle).blocks[0].svg  # type: ignore[union-attr]
 
 
 def test_of_two_validations_at_one_place_the_last_is_drawn() -> None:

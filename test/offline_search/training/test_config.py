@@ -27,6 +27,8 @@ def test_json_and_back_is_the_same_configuration() -> None:
         ("device", "tpu"),
         ("weight_decay", -0.1),
         ("curriculum", 1.5),
+        ("shards", 0),
+        ("shards", 3),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> None:

@@ -16,7 +16,7 @@ import torch
 from drawn_world import DrawnPoses, tetrahedron, tiny
 
 from fpg_pose_ros.geometry import Symmetries, exp_so3, make_transform
-from offline_search.training.checkpoint import load_checkpoint
+from offline_search.training.checkpoint import load_checkpoint, save_checkpoint
 from offline_search.training.config import TrainConfig, TrainingError
 from offline_search.training.journal import read_metrics
 from offline_search.training.loop import (
@@ -157,6 +157,16 @@ def test_another_configuration_in_the_same_folder_is_refused(tmp_path: Path) -> 
         learn(tmp_path, replace(SHORT, lr=1e-3))
     with pytest.raises(TrainingError, match="no finished training"):
         load_result(tmp_path / "nothing")
+
+
+def test_a_training_from_before_a_setting_existed_goes_on_with_its_default(tmp_path: Path) -> None:
+    learn(tmp_path, SHORT)
+    tensors, scalars = load_checkpoint(tmp_path / CHECKPOINT_FILE)
+    del scalars["identity"]["config"]["shards"]
+    save_checkpoint(tmp_path / CHECKPOINT_FILE, tensors, scalars)
+    learn(tmp_path, SHORT)
+    with pytest.raises(TrainingError, match="another architecture or configuration"):
+        learn(tmp_path, replace(SHORT, shards=2))
 
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
