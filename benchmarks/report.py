@@ -25,10 +25,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 PICTURE = ROOT / "docs" / "images" / "search.svg"
 _SEARCH = "search"
-_LATENCY = "latency"
 
-# Heading of a column, key of the row, how to print its value.
-_COLUMNS = (
+# Of each results file: heading of a column, key of the row, how to print its value.
+_LMO_COLUMNS = (
     ("object", "object", "{}"),
     ("photographs", "images", "{:d}"),
     ("targets", "targets", "{:d}"),
@@ -47,7 +46,6 @@ _COLUMNS = (
     ("machine", "machine", "{}"),
     ("date", "date", "{}"),
 )
-# The same for latency.json.
 _LATENCY_COLUMNS = (
     ("space", "space", "{}"),
     ("networks", "networks", "{:d}"),
@@ -61,6 +59,34 @@ _LATENCY_COLUMNS = (
     ("machine", "machine", "{}"),
     ("date", "date", "{}"),
 )
+_SEARCH_COST_COLUMNS = (
+    ("a step of", "way", "{}"),
+    ("ms, median", "step_ms", "{:.1f}"),
+    ("time / alone", "time_ratio", "{:.2f}"),
+    ("± sd over rounds", "time_ratio_sd", "{:.2f}"),
+    ("peak memory, MB", "peak_mb", "{:.0f}"),
+    ("memory / alone", "peak_ratio", "{:.2f}"),
+    ("rounds", "rounds", "{:d}"),
+    ("networks", "networks", "{:d}"),
+    ("machine", "machine", "{}"),
+)
+_DISTRIBUTED_COLUMNS = (
+    ("images/s, 1 process", "images_per_s_1", "{}"),
+    ("images/s, 2 processes", "images_per_s_2", "{}"),
+    ("efficiency", "efficiency", "{:.2f}"),
+    ("shards", "shards", "{:d}"),
+    ("steps", "steps", "{:d}"),
+    ("backend", "backend", "{}"),
+    ("data", "data", "{}"),
+    ("machine", "machine", "{}"),
+    ("date", "date", "{}"),
+)
+_COLUMNS_OF = {
+    "latency": _LATENCY_COLUMNS,
+    "lmo": _LMO_COLUMNS,
+    "search_cost": _SEARCH_COST_COLUMNS,
+    "distributed": _DISTRIBUTED_COLUMNS,
+}
 _MISSING = "-"
 _Columns = Sequence[tuple[str, str, str]]
 
@@ -70,7 +96,7 @@ def section(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     if name == _SEARCH:
         lines = _searches(rows)
     else:
-        lines = _table(rows, _LATENCY_COLUMNS if name == _LATENCY else _COLUMNS)
+        lines = _table(rows, _COLUMNS_OF.get(name, _LMO_COLUMNS))
     return "\n".join([_marker("begin", name), "", *lines, "", _marker("end", name)])
 
 

