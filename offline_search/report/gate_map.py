@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How gates and choices of structure moved during a search, as heat maps.
 
-A panel is a layer, a row one of its candidates, a column a time. Where several candidates may stay,
-probabilities up to one half, which end closed, are grey. A dot marks what the search kept.
+A panel is a layer, a row one of its candidates, a column a time. The darkest colour is the greatest
+probability of a drawing: under a small budget all gates are unlikely. A dot marks what the search
+kept.
 """
 
 from __future__ import annotations
@@ -50,16 +51,16 @@ class Panel:
     group: str = ""
 
 
-def draw_gates(panels: Sequence[Panel], *, open_at_half: bool = True) -> str:
+def draw_gates(panels: Sequence[Panel]) -> str:
     """All layers in one drawing; the layers of a line share the names of their rows.
 
     Args:
         panels: One for each layer, in order.
-        open_at_half: Whether a candidate is taken when its probability exceeds one half.
     """
     lines = _lines(len(panels), _MOST_PANELS)
     most = max((len(line) for line in lines), default=1)
     pitch = min((WIDTH - _LABELS - _MARK + _GAP) / most, _WIDEST + _GAP)
+    darkest = greatest(panels)
     parts: list[str] = []
     top = 0.0
     for line in lines:
@@ -76,9 +77,14 @@ def draw_gates(panels: Sequence[Panel], *, open_at_half: bool = True) -> str:
             else:
                 parts.append(text(left, top + 16, panel.title, ""))
             group = panel.group
-            parts += _panel(panel, names, left, top, pitch - _GAP, open_at_half=open_at_half)
+            parts += _panel(panel, names, left, top, pitch - _GAP, darkest)
         top += _TITLE + _ROW * len(names) + 14
     return _drawing(parts, top - 14, f"probabilities of the gates of {len(panels)} layers")
+
+
+def greatest(panels: Sequence[Panel]) -> float:
+    """The greatest probability in any of them; 1 where there is none."""
+    return max((max(v) for panel in panels for v in panel.values if v), default=1.0) or 1.0
 
 
 def draw_genes(panels: Sequence[Panel]) -> str:
@@ -112,7 +118,7 @@ def draw_genes(panels: Sequence[Panel]) -> str:
                 parts.append(text(left + label - 8, at, name, weight))
             parts.append(text(left + label, top + 16, panel.title, "strong"))
             width = pitch - _GENE_GAP - label
-            parts += _panel(panel, panel.rows, left + label, top, width, open_at_half=False)
+            parts += _panel(panel, panel.rows, left + label, top, width, greatest(panels))
         top += _TITLE + _ROW * max(len(panel.rows) for panel in shown) + 14
     return _drawing(parts, top - 14, f"probabilities of {len(panels)} choices of structure")
 
@@ -125,7 +131,7 @@ def _lines(count: int, most: int) -> list[range]:
 
 
 def _panel(
-    panel: Panel, names: Sequence[str], left: float, top: float, width: float, *, open_at_half: bool
+    panel: Panel, names: Sequence[str], left: float, top: float, width: float, darkest: float
 ) -> Iterator[str]:
     column = width / max(len(panel.values), 1)
     for row, name in enumerate(names):
@@ -133,7 +139,7 @@ def _panel(
             continue
         y = top + _TITLE + row * _ROW
         course = [values[list(panel.rows).index(name)] for values in panel.values]
-        yield from _row(course, left, y, column, open_at_half=open_at_half)
+        yield from _row([value / darkest for value in course], left, y, column)
         tip = f"{name}: {course[0]:.2f} to {course[-1]:.2f}" if course else name
         yield (
             f'<rect class="cells" x="{left:.1f}" y="{y:.1f}" width="{width:.1f}" '
@@ -146,22 +152,16 @@ def _panel(
             )
 
 
-def _row(
-    course: Sequence[float], left: float, y: float, column: float, *, open_at_half: bool
-) -> Iterator[str]:
+def _row(shares: Sequence[float], left: float, y: float, column: float) -> Iterator[str]:
     start = 0
-    for level, run in groupby(round(value * _STEPS) for value in course):
+    for level, run in groupby(round(share * _STEPS) for share in shares):
         length = len(list(run))
-        share = min(max(level / _STEPS, 0.0), 1.0)
         if level > 0:
-            opened = share > 0.5 or not open_at_half
-            # Grey stays pale, so that blue is what is seen.
-            strength = share if opened else 0.5 * share
             # Of rounded edges, so that neighbours meet.
             x0, x1 = (round(left + place * column, 1) for place in (start, start + length))
             yield (
-                f'<rect class="{"heat" if opened else "cold"}" x="{x0:g}" y="{y:.1f}" '
-                f'width="{x1 - x0:.1f}" height="{_ROW - 1:g}" style="--p:{strength:.0%}"/>'
+                f'<rect class="heat" x="{x0:g}" y="{y:.1f}" '
+                f'width="{x1 - x0:.1f}" height="{_ROW - 1:g}" style="--p:{level / _STEPS:.0%}"/>'
             )
         start += length
 

@@ -68,9 +68,9 @@ def searches(bundle: Bundle) -> Section | None:
     if not noted:
         return None
     text = (
-        "No one drew the pose network: a search chose its operators, widths, input and head from a "
-        "space of many, within a budget, and what it found was then trained from scratch. Its "
-        "course is told by report.html in the search's own folder."
+        "The pose network was not drawn by hand. A search chose its operators, widths, input and "
+        "head from a space of many, within a budget; what it found was then trained from scratch. "
+        "Its course is told by report.html in the search's own folder."
     )
     tables = [
         Table(("fact", "value"), _search_facts(facts), f"Pose network of {name}")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from offline_search.report.gate_map import Panel, draw_gates, draw_genes
+from offline_search.report.gate_map import Panel, draw_gates, draw_genes, greatest
 from offline_search.report.page import Block, Chart, Charts, Drawing, Section
 from offline_search.report.quantities import amount
 from offline_search.report.search_record import Columns, SearchRecord
@@ -165,17 +165,10 @@ def gates(record: SearchRecord) -> Section | None:
     start, end = (f"{times[index]['spent']:.0%}" for index in (0, -1))
     caption = (
         f"A panel is a layer, a row an operator; time runs to the right, from {start} to {end} "
-        "of the search. "
-    )
-    caption += (
-        "The darker, the likelier; a dot marks what is in the network found."
-        if single
-        else "Blue gates would open (probability above ½), grey ones would stay closed; a dot "
+        f"of the search. The darker, the likelier: the darkest is {greatest(operators):.2f}. A dot "
         "marks what is in the network found."
     )
-    blocks: list[Block] = [
-        Drawing("Operators", draw_gates(operators, open_at_half=not single), caption)
-    ]
+    blocks: list[Block] = [Drawing("Operators", draw_gates(operators), caption)]
     if structure:
         caption = "The darker, the likelier; the rows of a panel add up to 1."
         blocks.append(Drawing("Structure", draw_genes(structure), caption))

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,10 @@ def journal(out: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
 
 
+def has_begun(out: Path, before: int | None) -> bool:
+    return journal(out) != before
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, float, float]:
     """Folder of an uninterrupted search; seconds until it began to search, and from then on."""
@@ -158,11 +163,10 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(
     rng = random.Random(0)
     out, ended, steps = tmp_path / "0", 0, []
     for kill in range(KILLS):
-        before = journal(out)
+        begun = partial(has_begun, out, journal(out))
         process = started(out, cache)
         if kill % 4:
-            # So that a search is killed about ten times.
-            wait_until(lambda held=before: journal(out) != held, process)  # type: ignore[misc]
+            wait_until(begun, process)
             process.join(rng.uniform(0.0, searching / 5))
         else:
             process.join(rng.uniform(0.0, starting + searching / 5))

@@ -15,10 +15,10 @@ def panel(*rows: tuple[str, list[float]], kept: tuple[str, ...] = (), group: str
     return Panel("layer 1", [name for name, _ in rows], values, kept, group)
 
 
-def test_open_gates_are_told_from_closed_ones() -> None:
-    svg = draw_gates([panel(("a", [0.5, 0.9]), ("b", [0.4, 0.0]))])
-    assert len(rects(svg, "heat")) == 1
-    assert len(rects(svg, "cold")) == 2
+def test_the_likeliest_gate_of_a_drawing_is_the_darkest_however_unlikely() -> None:
+    svg = draw_gates([panel(("a", [0.1, 0.2]), ("b", [0.05, 0.0]))])
+    shades = [bar.attrib["style"] for bar in rects(svg, "heat")]
+    assert shades == ["--p:50%", "--p:100%", "--p:25%"]
 
 
 def test_a_gate_that_stays_is_one_rectangle_as_wide_as_its_row() -> None:
@@ -27,9 +27,8 @@ def test_a_gate_that_stays_is_one_rectangle_as_wide_as_its_row() -> None:
     assert bar.attrib["width"] == frame.attrib["width"]
 
 
-def test_choices_of_structure_know_no_half() -> None:
+def test_choices_of_structure_are_drawn_alike() -> None:
     svg = draw_genes([panel(("a", [0.3, 0.4]), ("b", [0.7, 0.6]))])
-    assert not rects(svg, "cold")
     assert len(rects(svg, "heat")) == 4
 
 

@@ -100,11 +100,9 @@ def test_random_trials_are_shown_in_place_of_gates(out: Path) -> None:
     assert "12 candidates" in shown.text
 
 
-def test_gates_of_which_one_stays_are_not_halved(out: Path) -> None:
-    assert 'class="cold"' in page(out).html
+def test_gates_of_which_one_stays_are_told_from_others(out: Path) -> None:
     change(out, settings={"gate": "single"})
     shown = page(out)
-    assert 'class="cold"' not in shown.html
     assert "compete for one place" in shown.text
 
 
