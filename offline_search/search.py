@@ -32,7 +32,7 @@ from offline_search.rendering import render_layers
 from offline_search.report.examples import write_examples
 from offline_search.report.machine import machine, own_command
 from offline_search.report.search_page import write_search_report
-from offline_search.search_stages import find, found, make_problem, rank
+from offline_search.search_stages import check, find, found, make_problem, rank
 from offline_search.space.meter import MacsMeter, Meter
 from offline_search.space.search_space import SearchSpace, load_space, space_names
 from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
@@ -126,6 +126,7 @@ def search(
         FpgPoseError: With a message that says what to do; running again goes on from there.
     """
     problem = problem_of(request, cache)
+    check(problem, request.strategy, request.strategy_settings)
     with joined(problem.config.device) as world:
         if world.main:
             _claim(out / REQUEST_FILE, request)

@@ -19,6 +19,7 @@ from offline_search.space.cost import cost
 from offline_search.space.search_space import Point, SearchSpace
 from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
 from offline_search.strategies.registry import make_strategy
+from offline_search.strategies.repair import random_preference, repair
 from offline_search.training.checkpoint import write_atomic
 from offline_search.training.config import TrainConfig
 from offline_search.training.distributed import main_process
@@ -117,6 +118,18 @@ def _any_network(space: SearchSpace, outputs: int) -> Architecture:
     )
 
 
+def check(problem: Problem, strategy: str, settings: Mapping[str, Any]) -> None:
+    """Tells mistakes before minutes are spent.
+
+    Raises:
+        SearchError: The strategy or one of its settings is unknown, or no network is within the
+            budget.
+    """
+    make_strategy(strategy, settings)
+    anything = random_preference(problem.space, problem.config.seed, mean_open=1.0)
+    repair(problem.space, anything, problem.budget, problem.task.outputs)
+
+
 def find(problem: Problem, strategy: str, settings: Mapping[str, Any], out: Path) -> Outcome:
     """Runs a strategy in the folder `out`, or reads what it found there before.
 
@@ -157,7 +170,7 @@ def _read_outcome(place: Path) -> Outcome:
             minutes=document["minutes"],
             details=document["details"],
         )
-    except (OSError, ValueError, KeyError, ArchitectureError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ArchitectureError) as error:
         raise SearchError(f"{place} is damaged ({error}); delete it to search again") from error
 
 
