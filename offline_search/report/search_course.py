@@ -118,9 +118,10 @@ def _decision(trace: Columns, spent: Sequence[float]) -> list[Chart]:
         curves.append(Series("entropy", spent, trace["entropy"], 0))
         legend.append(("entropy, bits a gate", 0))
     caption = "A gate of 1 bit is undecided, one of 0 bits is decided."
-    if "tau" in trace:
+    if "tau" in trace and np.isfinite(trace["tau"]).any():
         tau = np.asarray(trace["tau"])
-        first, last, largest = tau[0], tau[-1], float(np.nanmax(tau))
+        known = tau[np.isfinite(tau)]  # the weights' warm-up has none
+        first, last, largest = known[0], known[-1], float(known.max())
         curves.append(Series("tau", spent, tau / largest, 1))
         legend.append((f"temperature τ / {largest:.3g}", 1))
         caption += f" τ goes from {first:.3g} to {last:.3g}."
