@@ -36,6 +36,7 @@ _SCORE_SAMPLES: Final = 192
 _VALIDATION: Final = 32
 _HEARTBEAT_S: Final = 30
 _POLL_S: Final = 5.0
+_OPENINGS: Final = 3
 _UNDER_WAY: Final = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 
@@ -136,6 +137,9 @@ class RandomSearch:
     def _open(self, out: Path) -> BaseStorage:
         if not self.storage:
             return JournalStorage(JournalFileBackend(str(out / TRIALS_FILE)))
+        return self._open_database(_OPENINGS)
+
+    def _open_database(self, attempts: int) -> RDBStorage:
         try:
             return RDBStorage(
                 self.storage,
@@ -143,6 +147,9 @@ class RandomSearch:
                 heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
             )
         except Exception as error:  # whatever the database's driver raises
+            if attempts > 1:  # two workers that make its tables at once: the later finds them made
+                time.sleep(1.0)
+                return self._open_database(attempts - 1)
             raise SearchError(
                 f"storage {self.storage} cannot be opened ({error}); give a URL such as "
                 "sqlite:///search.db or postgresql://user:password@host/search"
@@ -203,4 +210,13 @@ def _in_other_hands(study: optuna.Study, trial: optuna.Trial) -> bool:
     return any(
         other.number < trial.number and other.user_attrs.get(_INDEX) == index
         for other in study.get_trials(deepcopy=False, states=_UNDER_WAY)
+    )
+
+
+def _taken(study: optuna.Study, trial: optuna.Trial) -> bool:
+    """Whether an earlier trial does the same: workers that start at once queue it twice."""
+    under_way = (TrialState.RUNNING, TrialState.COMPLETE)
+    return any(
+        other.number < trial.number and other.user_attrs.get(_INDEX) == trial.user_attrs[_INDEX]
+        for other in study.get_trials(deepcopy=False, states=under_way)
     )
