@@ -211,12 +211,3 @@ def _in_other_hands(study: optuna.Study, trial: optuna.Trial) -> bool:
         other.number < trial.number and other.user_attrs.get(_INDEX) == index
         for other in study.get_trials(deepcopy=False, states=_UNDER_WAY)
     )
-
-
-def _taken(study: optuna.Study, trial: optuna.Trial) -> bool:
-    """Whether an earlier trial does the same: workers that start at once queue it twice."""
-    under_way = (TrialState.RUNNING, TrialState.COMPLETE)
-    return any(
-        other.number < trial.number and other.user_attrs.get(_INDEX) == trial.user_attrs[_INDEX]
-        for other in study.get_trials(deepcopy=False, states=under_way)
-    )
