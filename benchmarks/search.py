@@ -230,7 +230,7 @@ def _layers(architecture: Any) -> dict[str, int]:
     """How many layers there are, and how many of them hold several operators."""
     if not isinstance(architecture, Architecture):
         return {}
-    layers = [names for stage in architecture.stages for names in stage.layers]
+    layers = architecture.layers
     several = sum(len(names) > 1 for names in layers)
     return {"layers": len(layers), "layers_with_several": several}
 

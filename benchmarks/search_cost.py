@@ -64,7 +64,8 @@ def main() -> int:
         print(f"{row['way']:8} {row['step_ms']:7.1f} ms {time_}, {row['peak_mb']:.0f} MB {peak}")
     for row in rows:
         row.update(rounds=options.rounds, networks=options.networks, machine=machine())
-        row.update(command="python benchmarks/search_cost.py")
+        command = f"--rounds {options.rounds} --networks {options.networks}"
+        row.update(command=f"python benchmarks/search_cost.py {command}")
     write_atomic(options.results, (json.dumps(rows, indent=1) + "\n").encode())
     return 0
 

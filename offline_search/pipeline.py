@@ -29,7 +29,7 @@ from offline_search.rendering import render_layers
 from offline_search.report.machine import own_command
 from offline_search.retrain import VALIDATION_SEED
 from offline_search.search import RESULT_FILE
-from offline_search.training.checkpoint import write_atomic
+from offline_search.training.checkpoint import write_json
 from offline_search.training.journal import read_metrics
 from offline_search.training.loop import load_result
 
@@ -133,7 +133,7 @@ def judge(plan: Plan, draft: Bundle) -> dict[str, Any]:
         result = load_result(training.out)
         metrics[training.out.name] = {**result.metrics, "data": data}
     metrics = dict(without_infinities(metrics))
-    _write_json(place, {"bundle_hash": draft.hash, "metrics": metrics})
+    write_json(place, {"bundle_hash": draft.hash, "metrics": metrics})
     return metrics
 
 
@@ -211,13 +211,9 @@ def _stage(out: Path, name: str) -> Iterator[None]:
     finally:
         spent = _minutes(out)
         spent[name] = round(spent.get(name, 0.0) + (time.monotonic() - began) / 60, 3)
-        _write_json(out / CLOCK_FILE, spent)
+        write_json(out / CLOCK_FILE, spent)
 
 
 def _minutes(out: Path) -> dict[str, float]:
     place = out / CLOCK_FILE
     return dict(json.loads(place.read_text())) if place.exists() else {}
-
-
-def _write_json(path: Path, document: Any) -> None:
-    write_atomic(path, (json.dumps(document, indent=1) + "\n").encode())

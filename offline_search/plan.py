@@ -15,14 +15,13 @@ from offline_search.data.objects import RenderableObject, load_object
 from offline_search.prepare import Search, Training
 from offline_search.retrain import CROP_MARGIN, load_architecture
 from offline_search.search import SearchRequest
+from offline_search.search_stages import check
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
 from offline_search.space.meter import MacsMeter
 from offline_search.space.search_space import load_space
 from offline_search.strategies.problem import Budget
-from offline_search.strategies.registry import make_strategy
-from offline_search.strategies.repair import random_preference, repair
-from offline_search.training.checkpoint import write_atomic
+from offline_search.training.claim import claim
 from offline_search.training.config import TrainConfig
 
 REQUEST_FILE: Final = "pipeline.json"
@@ -149,7 +148,7 @@ def make_plan(request: Request, out: Path, command: str | None = None) -> Plan:
         replace(config, images=request.locator_images),
         out / "locator",
     )
-    _claim(out, request)
+    claim(out / REQUEST_FILE, request.to_json(), "run", PipelineError)
     return Plan(request, out, things, tuple(searches), tuple(poses), locator)
 
 
@@ -179,11 +178,14 @@ def _search(
         raise PipelineError(
             "a search needs a budget: give --budget 30M, or a network by --architecture"
         )
-    make_strategy(request.strategy, request.strategy_settings)
-    # Any network within the budget will do here, and its absence is told before minutes are spent.
-    space, outputs = load_space(request.space), len(thing.model.keypoints)
-    anything = random_preference(space, request.seed, mean_open=1.0)
-    repair(space, anything, Budget(request.budget_macs, MacsMeter()), outputs)
+    check(
+        load_space(request.space),
+        len(thing.model.keypoints),
+        Budget(request.budget_macs, MacsMeter()),
+        request.strategy,
+        request.strategy_settings,
+        request.seed,
+    )
     wanted = SearchRequest(
         objects=(source,),
         budget=request.budget_macs,
@@ -206,21 +208,3 @@ def _check_budget(network: Architecture, request: Request) -> None:
             f"architecture {request.architecture} costs {macs / 1e6:.1f} million MACs, more than "
             f"the budget of {budget / 1e6:.1f}; choose a smaller one or raise --budget"
         )
-
-
-def _claim(out: Path, request: Request) -> None:
-    place, wanted = out / REQUEST_FILE, request.to_json()
-    if place.exists():
-        try:
-            held = json.loads(place.read_text())
-        except ValueError as error:
-            raise PipelineError(f"{place} is damaged ({error}); delete the folder") from None
-        different = [key for key in wanted if held.get(key) != wanted[key]]
-        if different:
-            raise PipelineError(
-                f"{out} belongs to a run with another {', '.join(different)}; "
-                "choose another --out, or delete the folder to start again"
-            )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(place, (json.dumps(wanted, indent=1) + "\n").encode())

@@ -37,7 +37,8 @@ from offline_search.space.meter import MacsMeter, Meter
 from offline_search.space.search_space import SearchSpace, load_space, space_names
 from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
 from offline_search.strategies.registry import strategies
-from offline_search.training.checkpoint import write_atomic
+from offline_search.training.checkpoint import write_json
+from offline_search.training.claim import claim
 from offline_search.training.config import TrainConfig
 from offline_search.training.distributed import barrier, joined, main_process
 from offline_search.training.loop import TrainResult, train
@@ -126,17 +127,24 @@ def search(
         FpgPoseError: With a message that says what to do; running again goes on from there.
     """
     problem = problem_of(request, cache)
-    check(problem, request.strategy, request.strategy_settings)
+    check(
+        problem.space,
+        problem.task.outputs,
+        problem.budget,
+        request.strategy,
+        request.strategy_settings,
+        problem.config.seed,
+    )
     with joined(problem.config.device) as world:
         if world.main:
-            _claim(out / REQUEST_FILE, request)
+            claim(out / REQUEST_FILE, request.to_json(), "search", SearchError)
             # Side by side, and so that its minutes do not count that.
             render_layers(layer_stores(problem), jobs=jobs)
         barrier(world)
         result = _search(problem, request, out)
         if world.main:
             result = {**result, "command": command or own_command(), "machine": machine()}
-            _write_json(out / RESULT_FILE, result)
+            write_json(out / RESULT_FILE, result)
             write_search_report(out)
         barrier(world)
     return result
@@ -148,7 +156,7 @@ def _search(problem: Problem, request: SearchRequest, out: Path) -> dict[str, An
     facts = found(problem, outcome)
     if main_process():
         priced = {name: facts[name] for name in ("architecture", "macs", "params")}
-        _write_json(out / ARCHITECTURE_FILE, priced)
+        write_json(out / ARCHITECTURE_FILE, priced)
     ranking = rank(problem, outcome, request.ranking_images, request.ranking, out / "ranking")
     retrained = _retrain(problem, outcome, request, out)
     entry = next(entry for entry in strategies() if entry.name == request.strategy)
@@ -235,33 +243,6 @@ def _meter(unit: str, space: SearchSpace, cache: Path | None) -> Meter:
     meter = LatencyMeter(cache)
     meter.prepare(space)  # before anything else runs: times taken beside it are noisy
     return meter
-
-
-def _claim(place: Path, request: SearchRequest) -> None:
-    """Notes what the folder is for.
-
-    Raises:
-        SearchError: It holds another search.
-    """
-    wanted = request.to_json()
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _write_json(place, wanted)
-        return
-    try:
-        held = json.loads(place.read_text())
-    except ValueError as error:
-        raise SearchError(f"{place} is damaged ({error}); delete the folder") from None
-    different = [name for name in wanted if held.get(name) != wanted[name]]
-    if different:
-        raise SearchError(
-            f"{place.parent} belongs to a search with another {', '.join(different)}; choose "
-            "another --out, or delete the folder to start again"
-        )
-
-
-def _write_json(place: Path, document: Any) -> None:
-    write_atomic(place, (json.dumps(document, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -118,16 +118,30 @@ def _any_network(space: SearchSpace, outputs: int) -> Architecture:
     )
 
 
-def check(problem: Problem, strategy: str, settings: Mapping[str, Any]) -> None:
+def check(
+    space: SearchSpace,
+    outputs: int,
+    budget: Budget,
+    strategy: str,
+    settings: Mapping[str, Any],
+    seed: int,
+) -> None:
     """Tells mistakes before minutes are spent.
+
+    Args:
+        space: Where to look.
+        outputs: Keypoints of the object.
+        budget: What a network may cost.
+        strategy: Its name.
+        settings: Its own settings.
+        seed: The search's.
 
     Raises:
         SearchError: The strategy or one of its settings is unknown, or no network is within the
             budget.
     """
     make_strategy(strategy, settings)
-    anything = random_preference(problem.space, problem.config.seed, mean_open=1.0)
-    repair(problem.space, anything, problem.budget, problem.task.outputs)
+    repair(space, random_preference(space, seed, mean_open=1.0), budget, outputs)
 
 
 def find(problem: Problem, strategy: str, settings: Mapping[str, Any], out: Path) -> Outcome:
@@ -238,7 +252,7 @@ def found(problem: Problem, outcome: Outcome) -> dict[str, Any]:
     """What search.json says of the network."""
     network, budget = outcome.architecture, problem.budget
     price, value = cost(network), budget.meter.total(network)
-    layers = [names for stage in network.stages for names in stage.layers]
+    layers = network.layers
     return {
         "budget": {"amount": budget.amount, "unit": budget.meter.unit, "low": budget.low},
         "space": problem.space.name,

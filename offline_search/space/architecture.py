@@ -154,6 +154,11 @@ class Architecture:
         return STEM_STRIDE * prod(stage.stride for stage in self.stages)
 
     @property
+    def layers(self) -> tuple[tuple[str, ...], ...]:
+        """The operators of all layers, in the order of computation."""
+        return tuple(names for stage in self.stages for names in stage.layers)
+
+    @property
     def output_stride(self) -> float:
         """Input pixels for each output cell (heatmap, locator) or bin (simcc)."""
         if self.head.kind == "simcc":

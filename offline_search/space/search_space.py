@@ -186,7 +186,7 @@ class SearchSpace:
             *(stage.width for stage in architecture.stages),
             replace(architecture.head, outputs=_ANY),
         )
-        opened = tuple(chain.from_iterable(stage.layers for stage in architecture.stages))
+        opened = architecture.layers
         try:
             choices = tuple(
                 gene.choices.index(value) for gene, value in zip(self.genes, values, strict=True)

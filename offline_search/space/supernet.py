@@ -163,7 +163,7 @@ class Supernet(nn.Module):
         self, architecture: Architecture, wanted: Iterable[tuple[str, nn.Parameter]]
     ) -> dict[str, Tensor]:
         """Slices of the shared weights by the names of the architecture's own network."""
-        slots = [names for stage in architecture.stages for names in stage.layers]
+        slots = architecture.layers
         head = f"heads.{self._head_key(architecture)}."
         found = {}
         for name, parameter in wanted:

@@ -41,7 +41,7 @@ class Sample:
         """The architecture of the open gates, and of those `also` of each slot."""
         return Point(self.choices, tuple(self._names(space, also)))
 
-    def weights(self, space: SearchSpace, also: Sequence[Sequence[int]] = ()) -> list[Tensor]:
+    def weights(self, also: Sequence[Sequence[int]] = ()) -> list[Tensor]:
         """For each slot the gates of what `point` holds."""
         return [gates[self._kept(i, also)] for i, gates in enumerate(self.gates)]
 

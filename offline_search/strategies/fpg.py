@@ -269,7 +269,7 @@ class _Search:
         widened = Sample(sample.choices, tuple(gates))
         network = self.space.architecture(widened.point(self.space, probes), self.outputs)
         self.session.spend(self.budget.meter.total(network), TRAINING)
-        return self.weights.loss(network, batch, widened.weights(self.space, probes))[0]
+        return self.weights.loss(network, batch, widened.weights(probes))[0]
 
     def _move_logits(self, total: Tensor) -> None:
         logits = self.distribution.parameters()

@@ -62,6 +62,15 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.close(folder)
 
 
+def write_json(path: Path, document: Any) -> None:
+    """Replaces `path` with a JSON document, or leaves it as it was.
+
+    Raises:
+        TrainingError: See `disk_errors`.
+    """
+    write_atomic(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]) -> None:
     """Writes tensors and JSON-able scalars as one file, atomically.
 

@@ -118,9 +118,9 @@ def test_a_sample_can_be_widened_by_closed_gates() -> None:
     point = sample.point(MINI, also=[[0], [2]])
     assert point.choices == CHOICES
     assert point.opened == (("mb_k3_e3", "sep_k3"), ("mb_k3_e3", "skip"))
-    weights = sample.weights(MINI, also=[[0], [2]])
+    weights = sample.weights(also=[[0], [2]])
     assert [weight.tolist() for weight in weights] == [[0, 1], [1, 0]]
-    assert [weight.tolist() for weight in sample.weights(MINI)] == [[1], [1]]
+    assert [weight.tolist() for weight in sample.weights()] == [[1], [1]]
 
 
 def test_gates_can_be_drawn_for_a_cost() -> None:
