@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 # Keeps logarithms of uniform numbers finite.
 _EPSILON = 1e-6
+_TAIL = 12.0  # of an integral, see `_greatest_of_none`
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
 class Gate(Protocol):
@@ -59,8 +62,12 @@ class SeveralGate:
         return _straight_through(hard, soft)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """See `Gate`."""
-        return torch.sigmoid(logits)
+        """See `Gate`: open by itself, or as the greatest where none is.
+
+        The second part is not small: of 11 gates that open once in 50 times each, 0.2 are open by
+        themselves and 1.0 in fact. A cost that left it out would be as far off.
+        """
+        return torch.sigmoid(logits) + _greatest_of_none(logits)
 
     def decide(self, logits: Tensor) -> Tensor:
         """See `Gate`: a > 0, and the greatest."""
@@ -86,6 +93,19 @@ class SingleGate:
     def decide(self, logits: Tensor) -> Tensor:
         """See `Gate`."""
         return F.one_hot(logits.argmax(), len(logits)).bool()
+
+
+def _greatest_of_none(logits: Tensor) -> Tensor:
+    """(n,): how likely all a + L are below zero and this one is the greatest, L logistic noise.
+
+    At the value -s of the greatest, with F and f the distribution and density of L, this is the
+    integral over s > 0 of f(-s - a_i) prod_(j != i) F(-s - a_j), where f = F (1 - F).
+    """
+    # The greatest is below its logit by more than that with a probability of exp(-_TAIL).
+    half = (float(-logits.detach().max().clamp_max(0.0)) + _TAIL) / 2
+    s = torch.from_numpy(half * (_NODES + 1)).to(logits)[:, None]
+    density = torch.sigmoid(s + logits) * F.logsigmoid(-s - logits).sum(1, keepdim=True).exp()
+    return (torch.from_numpy(half * _WEIGHTS).to(logits)[:, None] * density).sum(0)
 
 
 def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:

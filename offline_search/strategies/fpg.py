@@ -11,7 +11,8 @@ on held-out samples runs them and a few closed ones, for a closed gate learns no
 cost is held by a hinge whose multiplier rises while the network that the logits now stand for is
 over the budget (dual ascent). The structure's genes cannot be differentiated through: two
 structures are compared on the same samples, each with as many gates open as the budget allows, and
-the better one becomes likelier (REINFORCE, Williams 1992, with the other as its baseline).
+the better one becomes likelier (REINFORCE, Williams 1992, with the other as its baseline); while
+the expected cost is over the budget, so does the cheaper one.
 """
 
 from __future__ import annotations
@@ -216,10 +217,12 @@ class _Search:
         sample = Sample(self.distribution.draw_choices(rng), gates)
         loss = self._probed_loss(sample, batch, rng)
         rival = self.distribution.draw_choices(rng)
+        cost_term = self._cost_term(sample.choices)
         advantage = self._advantage(sample.choices, rival, batch, rng)
+        advantage = advantage + (cost_term - self._cost_term(rival)).detach() / 2
         likelier = self.distribution.log_probability(sample.choices)
         likelier = likelier - self.distribution.log_probability(rival)
-        self._move_logits(loss + self._cost_term(sample.choices) + advantage * likelier)
+        self._move_logits(loss + cost_term + advantage * likelier)
         self._raise_multiplier(sample.choices, loss.detach())
 
     @torch.no_grad()
@@ -337,8 +340,10 @@ class _Search:
             for slot in self.space.slots
         ]
 
+        gate = _GATES[self.settings.gate]
+
         def excess(shift: float) -> float:
-            opened = [[_sigmoid(value + shift) for value in slot] for slot in likely]
+            opened = [gate.probabilities(torch.tensor(slot) + shift).tolist() for slot in likely]
             return sum(prices.fixed + prices.of(opened) for prices in lists) - wanted
 
         low, high = -_GREATEST_SHIFT, _GREATEST_SHIFT
@@ -383,7 +388,3 @@ class _Search:
 
 def _logit(p: float) -> float:
     return math.log(p / (1.0 - p))
-
-
-def _sigmoid(a: float) -> float:
-    return 1.0 / (1.0 + math.exp(-a))

@@ -86,6 +86,31 @@ def test_a_gate_is_open_as_often_as_the_sigmoid_of_its_logit(
     assert float(SeveralGate().probabilities(logits)[1]) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("shift", [-9.0, -4.0, -1.0, 0.0, 3.0])
+def test_several_gates_are_open_as_often_as_they_say_with_the_one_that_never_closes(
+    shift: float,
+) -> None:
+    rng = torch.Generator().manual_seed(4)
+    count, logits = 20_000, LOGITS + shift
+    uniform = torch.rand((count, 4), generator=rng, dtype=torch.float64)
+    opened = torch.stack([SeveralGate().sample(logits, u, 1.0) for u in uniform])
+    expected = SeveralGate().probabilities(logits)
+    assert torch.allclose(opened.mean(0), expected, atol=4 * 0.5 / math.sqrt(count))
+    rescued = expected - torch.sigmoid(logits)
+    # together: how likely none opens by itself
+    assert float(rescued.sum()) == pytest.approx(float((1 - torch.sigmoid(logits)).prod()))
+
+
+def test_the_probability_of_a_lone_gate_is_one_whatever_its_logit() -> None:
+    for logit in (-30.0, -2.0, 5.0):
+        lone = torch.tensor([logit], dtype=torch.float64, requires_grad=True)
+        probability = SeveralGate().probabilities(lone)
+        probability.sum().backward()
+        assert probability.item() == pytest.approx(1.0, abs=2e-5)
+        assert lone.grad is not None
+        assert lone.grad.item() == pytest.approx(0.0, abs=2e-5)
+
+
 def test_a_single_gate_opens_each_as_often_as_the_softmax() -> None:
     rng = torch.Generator().manual_seed(2)
     count = 4000
