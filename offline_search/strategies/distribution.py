@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fpg_pose_ros.geometry import Array
 from offline_search.space.gates import Gate, SingleGate, entropy_bits
 from offline_search.space.meter import PriceList
 from offline_search.space.search_space import Point, SearchSpace
@@ -64,11 +65,17 @@ class Distribution:
         genes: For each gene logits (n,).
     """
 
-    def __init__(self, space: SearchSpace, gate: Gate, gates: Sequence[Sequence[float]]) -> None:
-        """All values of a gene are as likely; `gates` are the first logits of each slot."""
+    def __init__(
+        self,
+        space: SearchSpace,
+        gate: Gate,
+        gates: Sequence[Sequence[float] | Array],
+        genes: Sequence[Sequence[float] | Array],
+    ) -> None:
+        """`gates` and `genes` are the first logits of each."""
         self.space, self.gate = space, gate
-        self.gates = [torch.tensor(list(values), requires_grad=True) for values in gates]
-        self.genes = [torch.zeros(len(gene.choices), requires_grad=True) for gene in space.genes]
+        self.gates = [_trained(values) for values in gates]
+        self.genes = [_trained(values) for values in genes]
 
     def draw_choices(self, rng: torch.Generator) -> tuple[int, ...]:
         """A structure."""
@@ -161,6 +168,10 @@ class Distribution:
     def parameters(self) -> list[Tensor]:
         """All logits, gates first."""
         return [*self.gates, *self.genes]
+
+
+def _trained(values: Sequence[float] | Array) -> Tensor:
+    return torch.tensor(list(values), dtype=torch.float32, requires_grad=True)
 
 
 def _log_odds(gate: Gate, logits: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,12 +36,14 @@ from offline_search.strategies.contest import contest
 from offline_search.strategies.distribution import Distribution, Sample, generator
 from offline_search.strategies.problem import Outcome, Problem, SearchError
 from offline_search.strategies.registry import register
+from offline_search.strategies.repair import derived_seed
 from offline_search.strategies.session import FORWARD, TRAINING, Session
 from offline_search.strategies.shared_weights import (
     CALIBRATION_SAMPLES,
     ESTIMATE_SAMPLES,
     SharedWeights,
 )
+from offline_search.strategies.start import Start, start
 from offline_search.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
@@ -51,9 +54,6 @@ from offline_search.training.distributed import World, average_tensors, joined
 
 _GATES: Final[Mapping[str, Gate]] = {"several": SeveralGate(), "single": SingleGate()}
 _WEIGHT, _LOGIT, _START = range(3)  # purposes of random numbers
-_FAVOURED, _OTHER = 0.6, 0.08  # how likely gates are open at first, before the shift
-_GREATEST_SHIFT, _HALVINGS = 4.0, 20
-_START_STRUCTURES = 32
 _GREATEST_MULTIPLIER = 10.0
 _IMAGES_OF_AN_ESTIMATE = CALIBRATION_SAMPLES + ESTIMATE_SAMPLES
 
@@ -73,7 +73,7 @@ class FpgSettings:
         probes: Closed operators of a layer that a logit step runs as well.
         seed_operator: What is likely open at first, as in a network made by hand; "": none. A
             search of minutes cannot learn every layer from nothing.
-        start: Expected cost of the first networks, in budgets.
+        start: Mean cost of the first networks, in budgets.
         cost_term: `hinge`: multiplier x max(0, cost / budget - 1). `log`: multiplier x
             log(cost) / log(log_base), a constant multiplier (EfficientPose, arXiv 2012.07086).
         multiplier: Its first value.
@@ -150,7 +150,10 @@ class _Search:
         self.seed, self.outputs = problem.config.seed, problem.task.outputs
         self.weights = SharedWeights(problem, world)
         self._prices: dict[tuple[int, ...], PriceList] = {}
-        self.distribution = Distribution(self.space, _GATES[settings.gate], self._start_logits())
+        begin = self._start()
+        self.distribution = Distribution(
+            self.space, _GATES[settings.gate], begin.gates, begin.genes
+        )
         self.optimizer = torch.optim.Adam(
             self.distribution.parameters(),
             lr=settings.logit_rate,
@@ -321,36 +324,11 @@ class _Search:
             self._prices[choices] = price_list(self.space, choices, self.outputs, self.budget.meter)
         return self._prices[choices]
 
-    def _start_logits(self) -> list[list[float]]:
-        """Of all gates, shifted alike so that random networks cost `start` budgets on average."""
-        rng = generator(self.seed, 0, _START)
-        lists = [
-            self._price_list(
-                tuple(
-                    int(torch.randint(len(gene.choices), (), generator=rng))
-                    for gene in self.space.genes
-                )
-            )
-            for _ in range(_START_STRUCTURES)
-        ]
-        wanted = self.settings.start * self.budget.amount * len(lists)
-        favoured = self.settings.seed_operator
-        likely = [
-            [_logit(_FAVOURED if name == favoured else _OTHER) for name in slot.candidates]
-            for slot in self.space.slots
-        ]
-
-        gate = _GATES[self.settings.gate]
-
-        def excess(shift: float) -> float:
-            opened = [gate.probabilities(torch.tensor(slot) + shift).tolist() for slot in likely]
-            return sum(prices.fixed + prices.of(opened) for prices in lists) - wanted
-
-        low, high = -_GREATEST_SHIFT, _GREATEST_SHIFT
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (low, middle) if excess(middle) > 0 else (middle, high)
-        return [[value + low for value in slot] for slot in likely]
+    def _start(self) -> Start:
+        wanted = self.settings.start * self.budget.amount
+        rng = np.random.default_rng(derived_seed(self.seed, _START))
+        gate, favoured = _GATES[self.settings.gate], self.settings.seed_operator
+        return start(self.space, gate, self._price_list, wanted, favoured, rng)
 
     # --- the rest
 
@@ -384,7 +362,3 @@ class _Search:
                 value.copy_(logits[str(index)])
         restore_optimizer(self.optimizer, without_prefix("adam", tensors))
         self.multiplier, self.turn = float(scalars["multiplier"]), int(scalars["turn"])
-
-
-def _logit(p: float) -> float:
-    return math.log(p / (1.0 - p))

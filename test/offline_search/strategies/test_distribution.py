@@ -30,11 +30,10 @@ GATES = [[0.5, -1.0], [2.0, -0.3, 0.1]]
 
 def known(gate: Gate | None = None) -> Distribution:
     """With logits that are easy to reckon with."""
-    made = Distribution(MINI, gate or SeveralGate(), GATES)
-    with torch.no_grad():
-        made.genes[0].copy_(torch.tensor([0.0, math.log(2.0), 0.0]))
-        made.genes[2].copy_(torch.tensor([0.0, math.log(3.0)]))
-    return made
+    genes = [[0.0] * len(gene.choices) for gene in MINI.genes]
+    genes[0] = [0.0, math.log(2.0), 0.0]
+    genes[2] = [0.0, math.log(3.0)]
+    return Distribution(MINI, gate or SeveralGate(), GATES, genes)
 
 
 def sigmoid(a: float) -> float:
@@ -145,6 +144,7 @@ def test_gates_can_be_drawn_for_a_cost() -> None:
         space,
         SeveralGate(),
         [torch.randn(len(slot.candidates), generator=rng).tolist() for slot in space.slots],
+        [[0.0] * len(gene.choices) for gene in space.genes],
     )
     prices = price_list(space, CHOICES, KEYPOINTS, MacsMeter())
     dearest = max(price for slot in prices.slots for price in slot)
@@ -160,7 +160,8 @@ def test_gates_can_be_drawn_for_a_cost() -> None:
 
 def test_entropy_is_one_bit_a_gate_that_is_undecided_and_none_where_all_is_decided() -> None:
     # One gate stays open always; the others are open half of the time.
-    made = Distribution(MINI, SeveralGate(), [[40.0, 0.0], [40.0, 0.0, 0.0]])
+    genes = [[0.0] * len(gene.choices) for gene in MINI.genes]
+    made = Distribution(MINI, SeveralGate(), [[40.0, 0.0], [40.0, 0.0, 0.0]], genes)
     assert made.entropy() == pytest.approx(3 / 5)
     with torch.no_grad():
         for logits in made.gates:

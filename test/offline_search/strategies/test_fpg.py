@@ -100,7 +100,8 @@ def test_the_multiplier_rises_while_over_the_budget_and_falls_while_under_it(
     assert min(course(tmp_path / "over", "expected")) > 0.95e6
     assert over[0] > 0.2
     assert all(a < b for a, b in pairwise(over))
-    run(tmp_path / "under", {"budget": 3e6, "images": 100}, **{**still, "multiplier_rate": 0.5})
+    still |= {"multiplier_rate": 0.5, "start": 0.6}
+    run(tmp_path / "under", {"budget": 3e6, "images": 100}, **still)
     under = course(tmp_path / "under", "lambda")
     assert max(course(tmp_path / "under", "expected")) < 3e6
     assert all(a >= b for a, b in pairwise(under))
