@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Crops for the pose network, from layers: one affine warp each, so that labels stay exact.
 
-Stacked from behind: background, other things, the shadow that the object throws, the object, what
-stands before it; then the camera's own faults.
+Stacked from behind: background, the table the object stands on, other things, the object's shadow,
+the object, what stands before it; then the camera's own faults.
 """
 
 from __future__ import annotations
@@ -12,22 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from fpg_pose_ros.geometry import Array, CropBox, apply_affine, invert_affine, transform
+from offline_search.data import variety
 from offline_search.data.backgrounds import background
 from offline_search.data.effects import photograph
-from offline_search.data.layers import Layer, LayerStore
+from offline_search.data.layers import LayerStore
 from offline_search.data.objects import RenderableObject
+from offline_search.data.painting import Layer
 from offline_search.data.stacking import (
     Image,
     anywhere,
     lay_over,
+    lay_shadow,
     occlude,
     rotation,
     some_thing,
-    throw_shadow,
     tint,
     warp,
 )
-from offline_search.data.views import roll_of
+from offline_search.data.tables import lay_table
+from offline_search.data.variety import between
+from offline_search.data.views import roll_of, roll_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +98,21 @@ def crop_sample(
     back = np.vstack([invert_affine(layer.A), [0.0, 0.0, 1.0]])
     shown = tint(rng, warp(layer.rgba, A @ back, shape), difficulty)
     image = background(rng, *shape)
-    for _ in range(min(int(rng.poisson(2.0 * difficulty)), 6)):
+    standing = bool(layer.plane.any())
+    if standing and rng.random() < between(variety.TABLE_SHOWN, difficulty):
+        H = np.vstack([A, [0.0, 0.0, 1.0]]) @ layer.K
+        foot = layer.T_camera_object[:3, 3]
+        lay_table(rng, image, layer.plane, foot, thing.model.diameter, H)
+    upright = standing and thing.views.roll_deg is not None
+    for _ in range(min(int(rng.poisson(variety.BEHIND * difficulty)), 6)):
         side = rng.uniform(0.3, 0.9) * size
-        lay_over(image, some_thing(rng, clutter, shape, anywhere(rng, shape), side))
+        around = anywhere(rng, shape)
+        lay_over(image, some_thing(rng, clutter, shape, around, side, upright=upright))
     alpha = shown.alpha(shape)
-    if rng.random() < 0.4 * difficulty:
-        throw_shadow(rng, image, alpha)
+    lay_shadow(rng, image, layer, A @ back)
     lay_over(image, shown)
     visible = 1.0
-    if rng.random() < 0.65 * difficulty:
+    if rng.random() < variety.OCCLUDED_CHANCE * difficulty:
         image, visible = occlude(rng, image, alpha, clutter)
     return PoseSample(
         image=photograph(rng, image, difficulty),
@@ -122,11 +132,12 @@ def project(layer: Layer, points: Array) -> Array:
 
 
 def random_turn(rng: np.random.Generator, thing: RenderableObject, layer: Layer) -> Array:
-    """Returns a 2x2 in-plane turn; where the object's roll is limited it ends within the limits."""
+    """Returns a 2x2 in-plane turn; where rolls are limited it ends within `roll_range`."""
     if thing.views.roll_deg is None:
         return rotation(rng.uniform(-np.pi, np.pi))
-    low, high = np.radians(thing.views.roll_deg)
-    return rotation(rng.uniform(low, high) - roll_of(layer.T_camera_object, thing.views))
+    return rotation(
+        rng.uniform(*roll_range(thing.views)) - roll_of(layer.T_camera_object, thing.views)
+    )
 
 
 def _crop_affine(

@@ -20,8 +20,9 @@ from offline_search.data.compose import CropConfig, PoseSample, crop_sample
 from offline_search.data.frames import LocatorSample, frame_sample
 from offline_search.data.layers import LayerStore
 from offline_search.data.objects import RenderableObject
+from offline_search.data.renderer import Renderer
 
-#: Made-up things are shared by all seeds and objects: they cost as much to render as objects do.
+#: Things around are shared by all seeds: they cost as much to render as objects do.
 _CLUTTER_LAYERS: Final = 384
 _CLUTTER_SEED: Final = 77
 _CLUTTER_PX: Final = 112
@@ -91,6 +92,8 @@ class PoseDataset:
         margin: float = 1.28,
         layer_seed: int | None = None,
         layer_px: int | None = None,
+        others: Sequence[RenderableObject] = (),
+        renderer: Renderer | None = None,
         cache: Path | None = None,
     ) -> None:
         """Opens the layer caches; renders nothing yet.
@@ -105,6 +108,8 @@ class PoseDataset:
             margin: side of a crop in sides of the object's box, as the estimator cuts it.
             layer_seed: of the renders, so that runs can share them; `seed` by default.
             layer_px: side of a layer; None: `layer_resolution` of the crops.
+            others: objects that stand around, besides made-up things.
+            renderer: of the object's layers; Embree's by default.
             cache: folder of the layer caches.
         """
         self.thing = thing
@@ -118,8 +123,9 @@ class PoseDataset:
             seed=seed if layer_seed is None else layer_seed,
             count=layers,
             resolution=layer_px or layer_resolution(resolution, margin),
+            renderer=renderer,
         )
-        self.clutter = _clutter(cache)
+        self.clutter = _clutter(cache, others)
 
     def __len__(self) -> int:
         """Returns the number of samples."""
@@ -129,9 +135,22 @@ class PoseDataset:
         """Returns sample `index`."""
         if not 0 <= index < self.length:
             raise IndexError(f"sample {index} of {self.length}")
+        return self.showing(index, self.view_of(index))
+
+    @property
+    def views(self) -> int:
+        """How many layers there are."""
+        return len(self.layers)
+
+    def view_of(self, index: int) -> int:
+        """Returns the layer that sample `index` shows."""
+        return shuffled(index, len(self.layers), self.seed)
+
+    def showing(self, index: int, view: int) -> PoseSample:
+        """Returns sample `index`, but of another layer."""
         cv2.setNumThreads(0)  # processes are the parallelism; OpenCV's threads would fight them
         rng = np.random.default_rng(np.random.SeedSequence((self.seed, index, _POSE)))
-        layer = self.layers[shuffled(index, len(self.layers), self.seed)]
+        layer = self.layers[view]
         difficulty = self.difficulty.at(index)
         return crop_sample(rng, self.thing, layer, self.clutter, self.config, difficulty)
 
@@ -150,6 +169,8 @@ class LocatorDataset:
         length: int | None = None,
         layer_seed: int | None = None,
         layer_px: int = FRAME_LAYER_PX,
+        others: Sequence[RenderableObject] = (),
+        renderer: Renderer | None = None,
         cache: Path | None = None,
     ) -> None:
         """Opens the layer caches; renders nothing yet.
@@ -163,6 +184,8 @@ class LocatorDataset:
             length: how many samples; `layers` by default.
             layer_seed: of the renders, so that runs can share them; `seed` by default.
             layer_px: side of a layer, px.
+            others: objects that stand around, besides made-up things.
+            renderer: of the object's layers; Embree's by default.
             cache: folder of the layer caches.
         """
         if not things:
@@ -179,10 +202,11 @@ class LocatorDataset:
                 seed=seed if layer_seed is None else layer_seed,
                 count=layers,
                 resolution=layer_px,
+                renderer=renderer,
             )
             for thing in self.things
         )
-        self.clutter = _clutter(cache)
+        self.clutter = _clutter(cache, others)
 
     def __len__(self) -> int:
         """Returns the number of samples."""
@@ -203,9 +227,14 @@ class LocatorDataset:
         )
 
 
-def _clutter(cache: Path | None) -> LayerStore:
+def _clutter(cache: Path | None, others: Sequence[RenderableObject]) -> LayerStore:
     return LayerStore(
-        cache, None, seed=_CLUTTER_SEED, count=_CLUTTER_LAYERS, resolution=_CLUTTER_PX
+        cache,
+        None,
+        seed=_CLUTTER_SEED,
+        count=_CLUTTER_LAYERS,
+        resolution=_CLUTTER_PX,
+        others=others,
     )
 
 

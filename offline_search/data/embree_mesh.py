@@ -6,7 +6,8 @@ The mesh is handed over once, in its own frame; rays are brought into that frame
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from fpg_pose_ros.geometry import Array, invert, transform
 from offline_search.data.meshes import TexturedMesh, hull_points
 from offline_search.data.shading import Floats, Surface
+
+_OPENNESS_RAYS: Final = 48
+_OPENNESS_LIFT: Final = 2e-3  # of the mesh's size: rays start this far off the surface
 
 
 class MeshHits(NamedTuple):
@@ -109,3 +113,31 @@ class EmbreeMesh:
         along = float(offset @ direction)
         aside = float(offset @ offset) - along * along
         return aside < reach * reach and along > -reach
+
+
+def with_openness(mesh: TexturedMesh) -> TexturedMesh:
+    """Returns a mesh that knows how open each of its vertices is, by rays from all of them.
+
+    What lies in hollows and folds is darker under light from all around. Costs about 0.1 s for
+    10,000 vertices, once.
+    """
+    scene = EmbreeScene()
+    vertices = mesh.vertices.astype(np.float32)
+    faces = mesh.faces.astype(np.int32)
+    TriangleMesh(scene, vertices, faces)
+    normals = np.zeros_like(vertices)
+    np.add.at(normals, faces, mesh.normals.astype(np.float32))
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
+    size = float(np.linalg.norm(np.ptp(vertices, axis=0)))
+    origins = vertices + normals * np.float32(_OPENNESS_LIFT * size)
+    # Directions evenly spread over the ball, pushed out by the normal: cosine-weighted above it.
+    turn = np.arange(_OPENNESS_RAYS) + 0.5
+    z = 1.0 - 2.0 * turn / _OPENNESS_RAYS
+    angle = turn * np.pi * (3.0 - np.sqrt(5.0))
+    level = np.sqrt(1.0 - z * z)
+    ball = np.stack([level * np.cos(angle), level * np.sin(angle), z], axis=1).astype(np.float32)
+    hidden = np.zeros(len(vertices), dtype=np.float32)
+    for direction in ball:
+        rays = np.ascontiguousarray(normals + np.float32(0.999) * direction)
+        hidden += scene.run(origins, rays, query="OCCLUDED") >= 0
+    return replace(mesh, openness=1.0 - hidden / np.float32(_OPENNESS_RAYS))

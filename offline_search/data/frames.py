@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpg_pose_ros.geometry import Array, apply_affine
+from offline_search.data import variety
 from offline_search.data.backgrounds import background
 from offline_search.data.compose import project, random_turn
 from offline_search.data.effects import photograph
-from offline_search.data.layers import Layer, LayerStore
+from offline_search.data.layers import LayerStore
 from offline_search.data.objects import RenderableObject
+from offline_search.data.painting import Layer
 from offline_search.data.stacking import (
-    MIN_VISIBLE,
     Image,
-    Patch,
     anywhere,
     hide,
     lay_over,
+    lay_shadow,
     some_thing,
-    throw_shadow,
     tint,
     warp,
 )
@@ -87,11 +87,10 @@ def frame_sample(
     for number in rng.permutation(len(things)).tolist():
         if empty or (len(things) > 1 and rng.random() < _ABSENT):
             continue
-        box, shown = _place(rng, things[number], layers[number], shape)
-        shown = tint(rng, shown, difficulty)
+        box, A = _place(rng, things[number], layers[number], shape)
+        shown = tint(rng, warp(layers[number].rgba, A, shape), difficulty)
         seen = shown.alpha(shape)
-        if rng.random() < 0.4 * difficulty:
-            throw_shadow(rng, image, seen)
+        lay_shadow(rng, image, layers[number], A)
         lay_over(image, shown)
         for other in placed:
             hide(other.seen, shown)
@@ -105,7 +104,11 @@ def frame_sample(
             lay_over(image, occluder)
             for other in placed:
                 hide(other.seen, occluder)
-    kept = [item for item in placed if float(item.seen.sum()) >= MIN_VISIBLE * max(item.whole, 1.0)]
+    kept = [
+        item
+        for item in placed
+        if float(item.seen.sum()) >= variety.MIN_VISIBLE * max(item.whole, 1.0)
+    ]
     return LocatorSample(
         image=photograph(rng, image, difficulty, shrunk=shape[0] / IMAGE_SIZE[1]),
         boxes=np.array([item.box for item in kept], dtype=np.float64).reshape(-1, 4),
@@ -120,8 +123,8 @@ def _random_side(rng: np.random.Generator, shape: tuple[int, int]) -> float:
 
 def _place(
     rng: np.random.Generator, thing: RenderableObject, layer: Layer, shape: tuple[int, int]
-) -> tuple[Array, Patch]:
-    """Returns an object's box (4,) and its picture at a random place and size."""
+) -> tuple[Array, Array]:
+    """Returns an object's box (4,), and the affine (2, 3) from its layer to the frame."""
     turn = random_turn(rng, thing, layer)
     corners = apply_affine(layer.A, project(layer, thing.hull)) @ turn.T
     low, high = corners.min(axis=0), corners.max(axis=0)
@@ -131,4 +134,4 @@ def _place(
     centre = anywhere(rng, shape, inset=0.05)
     A = np.column_stack([scale * turn, centre - scale * (low + high) / 2])
     reach = scale * (high - low) / 2
-    return np.concatenate([centre - reach, centre + reach]), warp(layer.rgba, A, shape)
+    return np.concatenate([centre - reach, centre + reach]), A

@@ -12,50 +12,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpg_pose_ros.errors import DatasetError
-from fpg_pose_ros.geometry import Array, CropBox, transform
-from offline_search.data.clutter import random_thing
+from fpg_pose_ros.geometry import Array
 from offline_search.data.objects import RenderableObject
+from offline_search.data.painting import Layer, Painter
 from offline_search.data.renderer import EmbreeRenderer, Renderer
-from offline_search.data.scene import Instance, Scene
-from offline_search.data.views import (
-    canonical_pose,
-    random_camera,
-    random_direction,
-    random_lights,
-    random_material,
-    random_pose,
-)
+from offline_search.data.tables import shadow_side
 
 #: Change when layers of the same seed come to look different: old caches are then left aside.
-VERSION: Final = 2
-#: The layer's side in sides of the object's box in it.
-_AIR: Final = 1.06
-_LABELS: Final = 9 + 16 + 6  # K, T_camera_object, A
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A picture of one thing on nothing.
-
-    Attributes:
-        rgba: (R, R, 4) uint8, colours premultiplied by alpha.
-        K: (3, 3) intrinsics of the 640x480 image it belongs to.
-        T_camera_object: (4, 4) pose of the thing, m.
-        A: (2, 3) with layer_px = A @ [image_px, 1].
-    """
-
-    rgba: NDArray[np.uint8]
-    K: Array
-    T_camera_object: Array
-    A: Array
+VERSION: Final = 3
+_LABELS: Final = 9 + 16 + 6 + 4  # K, T_camera_object, A, plane
 
 
 def cache_folder() -> Path:
@@ -63,6 +36,15 @@ def cache_folder() -> Path:
     named = os.environ.get("FPG_POSE_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(named) if named else Path(base) / "fpg_pose_ros"
+
+
+class _Maps(NamedTuple):
+    """The files of a store, one row a layer."""
+
+    rgba: NDArray[np.uint8]
+    shadow: NDArray[np.uint8]
+    labels: Array
+    ready: NDArray[np.uint8]
 
 
 class LayerStore:
@@ -77,17 +59,19 @@ class LayerStore:
         count: int,
         resolution: int,
         samples: int = 2,
+        others: Sequence[RenderableObject] = (),
         renderer: Renderer | None = None,
     ) -> None:
         """Opens or makes the files; renders nothing yet.
 
         Args:
             path: folder for caches, or None for `cache_folder()`.
-            thing: the object, or None for made-up things (clutter).
+            thing: the object, or None for things that stand around one (clutter).
             seed: of the layers.
             count: how many layers.
             resolution: side of a layer, px.
             samples: rays along each side of a pixel at edges.
+            others: objects that clutter is made of, besides made-up things.
             renderer: Embree's by default.
 
         Raises:
@@ -98,9 +82,10 @@ class LayerStore:
                 f"layers: count {count} >= 1, resolution {resolution} >= 8 and "
                 f"samples {samples} >= 1 are needed"
             )
-        self.thing = thing
+        self.thing, self.others = thing, tuple(others)
         self.seed, self.count, self.resolution, self.samples = seed, count, resolution, samples
-        self._renderer: Renderer = renderer or EmbreeRenderer()
+        self._tracer = EmbreeRenderer()
+        self._renderer: Renderer = renderer or self._tracer
         described = {
             "version": VERSION,
             "thing": "clutter" if thing is None else f"{thing.model.name}-{thing.digest}",
@@ -108,10 +93,12 @@ class LayerStore:
             "count": count,
             "resolution": resolution,
             "samples": samples,
+            "others": [f"{other.model.name}-{other.digest}" for other in self.others],
+            "renderer": self._renderer.name,
         }
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = (path or cache_folder()) / "layers" / digest
-        self._maps: tuple[NDArray[np.uint8], Array, NDArray[np.uint8]] | None = None
+        self._maps: _Maps | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "layers.json").write_text(json.dumps(described, indent=1) + "\n")
@@ -127,6 +114,7 @@ class LayerStore:
     def _sizes(self) -> dict[str, int]:
         return {
             "rgba.bin": self.count * self.resolution * self.resolution * 4,
+            "shadow.bin": self.count * shadow_side(self.resolution) ** 2,
             "labels.bin": self.count * _LABELS * 8,
             "ready.bin": self.count,
         }
@@ -139,105 +127,50 @@ class LayerStore:
         """Maps are opened anew in every process."""
         return {**self.__dict__, "_maps": None}
 
-    def _open(self) -> tuple[NDArray[np.uint8], Array, NDArray[np.uint8]]:
+    def _open(self) -> _Maps:
         if self._maps is None:
-            side = self.resolution
-            self._maps = (
-                np.memmap(
-                    self.folder / "rgba.bin", np.uint8, "r+", shape=(self.count, side, side, 4)
-                ),
-                np.memmap(
-                    self.folder / "labels.bin", np.float64, "r+", shape=(self.count, _LABELS)
-                ),
-                np.memmap(self.folder / "ready.bin", np.uint8, "r+", shape=(self.count,)),
+            side, small = self.resolution, shadow_side(self.resolution)
+
+            def mapped(name: str, kind: type, *shape: int) -> NDArray[Any]:
+                return np.memmap(self.folder / name, kind, "r+", shape=(self.count, *shape))
+
+            self._maps = _Maps(
+                rgba=mapped("rgba.bin", np.uint8, side, side, 4),
+                shadow=mapped("shadow.bin", np.uint8, small, small),
+                labels=mapped("labels.bin", np.float64, _LABELS),
+                ready=mapped("ready.bin", np.uint8),
             )
         return self._maps
 
     def ready(self) -> int:
         """Returns how many layers have been rendered so far."""
-        return int(np.count_nonzero(self._open()[2]))
+        return int(np.count_nonzero(self._open().ready))
 
     def __getitem__(self, index: int) -> Layer:
         """Returns layer `index`, rendering it if nobody has yet."""
         if not 0 <= index < self.count:
             raise IndexError(f"layer {index} of {self.count}")
-        rgba, labels, ready = self._open()
-        if not ready[index]:
+        maps = self._open()
+        if not maps.ready[index]:
             layer = self._render(index)
-            rgba[index] = layer.rgba
-            labels[index] = np.concatenate(
-                [layer.K.ravel(), layer.T_camera_object.ravel(), layer.A.ravel()]
+            maps.rgba[index], maps.shadow[index] = layer.rgba, layer.shadow
+            maps.labels[index] = np.concatenate(
+                [layer.K.ravel(), layer.T_camera_object.ravel(), layer.A.ravel(), layer.plane]
             )
-            ready[index] = 1
-        row = np.array(labels[index])
+            maps.ready[index] = 1
+        row = np.array(maps.labels[index])
         return Layer(
-            rgba=np.asarray(rgba[index]),
+            rgba=np.asarray(maps.rgba[index]),
             K=row[:9].reshape(3, 3),
             T_camera_object=row[9:25].reshape(4, 4),
-            A=row[25:].reshape(2, 3),
+            A=row[25:31].reshape(2, 3),
+            shadow=np.asarray(maps.shadow[index]),
+            plane=row[31:],
         )
 
     def _render(self, index: int) -> Layer:
         rng = np.random.default_rng(np.random.SeedSequence((self.seed, index, 0x1A)))
+        painter = Painter(self._renderer, self._tracer, self.resolution, self.samples)
         if self.thing is None:
-            return _paint_clutter(rng, self.resolution, self.samples, self._renderer)
-        return paint_object(rng, self.thing, self.resolution, self.samples, self._renderer)
-
-
-def paint_object(
-    rng: np.random.Generator,
-    thing: RenderableObject,
-    resolution: int,
-    samples: int,
-    renderer: Renderer,
-) -> Layer:
-    """Renders an object from a random view in random light."""
-    K = random_camera(rng)
-    pose = random_pose(rng, thing.views, K, thing.model.diameter)
-    pose = canonical_pose(pose, thing.model.symmetries)
-    lights, ambient = random_lights(rng)
-    scene = Scene(
-        instances=(Instance(thing.mesh, pose, random_material(rng)),),
-        lights=lights,
-        ambient=ambient,
-        up=random_direction(rng),
-    )
-    return _paint(scene, K, pose, thing.hull, resolution, samples, renderer)
-
-
-def _paint_clutter(
-    rng: np.random.Generator, resolution: int, samples: int, renderer: Renderer
-) -> Layer:
-    """Renders a made-up thing in random light."""
-    K = random_camera(rng)
-    mesh = random_thing(rng, size=0.25)
-    pose = np.eye(4)
-    pose[:3, 3] = [rng.uniform(-0.15, 0.15), rng.uniform(-0.1, 0.1), rng.uniform(0.5, 1.2)]
-    lights, ambient = random_lights(rng)
-    scene = Scene(
-        instances=(Instance(mesh, pose, random_material(rng)),),
-        lights=lights,
-        ambient=ambient,
-        up=random_direction(rng),
-    )
-    return _paint(scene, K, pose, mesh.vertices, resolution, samples, renderer)
-
-
-def _paint(
-    scene: Scene,
-    K: Array,
-    pose: Array,
-    points: Array,
-    resolution: int,
-    samples: int,
-    renderer: Renderer,
-) -> Layer:
-    """Renders a scene in a window around the points (N, 3) that bound the thing at `pose`."""
-    projected = transform(pose, points) @ K.T
-    pixels = projected[:, :2] / projected[:, 2:]
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
-    cx, cy = (low + high) / 2
-    A = CropBox(float(cx), float(cy), float((high - low).max()) * _AIR).affine(resolution)
-    picture = renderer.render(scene, K, A, (resolution, resolution), samples)
-    rgba = np.dstack([picture.rgb, picture.alpha])
-    return Layer(rgba, K, pose, A)
+            return painter.clutter(rng, self.others)
+        return painter.object(rng, self.thing)

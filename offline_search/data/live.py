@@ -26,7 +26,7 @@ from offline_search.data.objects import RenderableObject
 from offline_search.data.renderer import EmbreeRenderer
 from offline_search.data.scene import Instance, Light, Material, Scene
 from offline_search.data.stacking import lay_over_parts
-from offline_search.data.views import look_along, random_lights, random_material, random_rotation
+from offline_search.data.views import look_along, random_direction, random_rotation
 
 _BLUR: Final = 0.6  # px: a lens is never as sharp as a ray
 _NOISE: Final = 2.0  # grey levels
@@ -82,7 +82,7 @@ class LiveScene:
         self._path = ObjectPath(rng, thing.views, camera.K, size, thing.model.diameter)
         self._sway = CameraSway(rng)
         self._material = Material(
-            specular=float(rng.uniform(0.0, 0.3)), sharpness=int(rng.integers(3, 6))
+            specular=float(rng.uniform(0.0, 0.08)), sharpness=int(rng.integers(3, 6))
         )
         self._pitch = np.radians(rng.uniform(25.0, 45.0))
         self._up = np.array([0.0, -np.cos(self._pitch), -np.sin(self._pitch)])
@@ -90,7 +90,7 @@ class LiveScene:
         self._room = self._make_room(rng)
         self._lights, self._ambient = self._make_lights(rng)
         self._things = [
-            (random_thing(rng, thing.model.diameter * size), random_material(rng))
+            (random_thing(rng, thing.model.diameter * size), _random_material(rng))
             for size in rng.uniform(0.6, 1.5, distractors)
         ]
         self._passing = (Wander.random(rng, 6.0), Wander.random(rng, 8.0), random_rotation(rng))
@@ -123,7 +123,7 @@ class LiveScene:
 
     def _make_lights(self, rng: np.random.Generator) -> tuple[tuple[Light, ...], Array]:
         """Returns lights from above, the first of which casts shadows, and the ambient light."""
-        lights, ambient = random_lights(rng)
+        lights, ambient = _random_lights(rng)
         moved: list[Light] = []
         for light in lights:
             aside = np.cross(self._up, rng.normal(size=3))
@@ -193,3 +193,31 @@ class LiveScene:
             ground_truth={self.thing.model.name: scene.instances[0].T_camera_mesh},
             name=f"{number:06d}",
         )
+
+
+def _random_lights(rng: np.random.Generator) -> tuple[tuple[Light, ...], Array]:
+    """Returns (lights, ambient (2, 3)): one or two lights from the camera's side or above."""
+    warmth = rng.uniform(-0.12, 0.12)
+    tint = np.array([1.0 + warmth, 1.0, 1.0 - warmth])
+    ambient = rng.uniform(0.12, 0.55) * tint * np.array([[1.0], [rng.uniform(0.3, 1.0)]])
+    lights = []
+    for strength in (rng.uniform(0.35, 1.1), rng.uniform(0.1, 0.5)):
+        direction = random_direction(rng)
+        direction[2] = -abs(direction[2]) * rng.uniform(0.2, 1.0)  # not from behind the object
+        direction /= np.linalg.norm(direction)
+        color = strength * tint * (1.0 + rng.uniform(-0.06, 0.06, 3))
+        lights.append(Light(direction, color, shadow=rng.random() < 0.8))
+    return tuple(lights[: 1 + (rng.random() < 0.4)]), ambient
+
+
+def _random_material(rng: np.random.Generator) -> Material:
+    """Returns a finish from matt to glossy, with the colour a little off."""
+    off = 0.25 if rng.random() < 0.25 else 0.08
+    red, green, blue = rng.uniform(0.75, 1.15) * (1.0 + rng.uniform(-off, off, 3))
+    glossy = rng.random() < 0.6
+    return Material(
+        tint=(float(red), float(green), float(blue)),
+        specular=float(rng.uniform(0.005, 0.08)) if glossy else 0.0,
+        sharpness=int(rng.integers(2, 7)),
+        metallic=float(rng.uniform(0.0, 0.6)),
+    )

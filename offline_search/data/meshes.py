@@ -40,6 +40,8 @@ class TexturedMesh:
         texture: (h, w, 3) uint8 RGB, or None; used where `uv` is given.
         vertex_colors: (V, 3) uint8 RGB, or None; grey where neither colours nor texture are.
         normals: (F, 3, 3) float64 unit normals of each face's corners; smooth but for creases.
+        openness: (V,) float32 share of what is above each vertex that the mesh itself does not
+            hide, or None: all of it.
     """
 
     vertices: Array
@@ -48,6 +50,7 @@ class TexturedMesh:
     texture: NDArray[np.uint8] | None = None
     vertex_colors: NDArray[np.uint8] | None = None
     normals: Array = field(default_factory=lambda: np.zeros((0, 3, 3)))
+    openness: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Computes the normals where none are given."""

@@ -37,6 +37,7 @@ import yaml
 from fpg_pose_ros.errors import MeshError
 from fpg_pose_ros.geometry import Symmetries
 from fpg_pose_ros.objects import ObjectModel
+from offline_search.data.embree_mesh import with_openness
 from offline_search.data.meshes import Array, TexturedMesh, diameter, hull_points, read_mesh
 from offline_search.data.simplify import light_mesh
 
@@ -125,6 +126,11 @@ class RenderableObject:
     def hull(self) -> Array:
         """Vertices (H, 3) of the convex hull, m: their projections bound the object's."""
         return hull_points(self.mesh.vertices[np.unique(self.mesh.faces)])
+
+    @cached_property
+    def open_mesh(self) -> TexturedMesh:
+        """The mesh with how open its vertices are, for light from all around."""
+        return with_openness(self.mesh)
 
     @cached_property
     def digest(self) -> str:

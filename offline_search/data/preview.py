@@ -13,10 +13,11 @@ import numpy as np
 from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.geometry import Array, transform
 from offline_search.data.compose import PoseSample
-from offline_search.data.datasets import LocatorDataset, PoseDataset
+from offline_search.data.datasets import LocatorDataset, PoseDataset, Ramp, as_ramp
 from offline_search.data.frames import LocatorSample
 from offline_search.data.live import LiveScene
 from offline_search.data.objects import RenderableObject, load_object
+from offline_search.data.renderers import RendererName, make_renderer
 from offline_search.data.stacking import Image
 
 Kind = Literal["pose", "locator", "live"]
@@ -34,7 +35,8 @@ def preview(
     kind: Kind = "pose",
     count: int = 48,
     seed: int = 0,
-    difficulty: str | float = "cluttered",
+    difficulty: str | float = "rising",
+    renderer: RendererName = "embree",
     cache: Path | None = None,
 ) -> Path:
     """Writes a contact sheet of samples with their labels.
@@ -45,21 +47,25 @@ def preview(
         kind: pose = crops with keypoints, locator = frames with boxes, live = a rendered scene.
         count: how many samples.
         seed: of the samples.
-        difficulty: "clean", "cluttered" or 0 to 1.
+        difficulty: "clean", "cluttered", 0 to 1, or "rising" from the first sample to the last, as
+            training's does.
+        renderer: of the objects' layers.
         cache: folder of the layer caches.
 
     Returns:
         `out`.
 
     Raises:
-        DatasetError: an argument cannot be used, or the file cannot be written.
+        DatasetError: an argument cannot be used, the renderer is not installed, or the file cannot
+            be written.
     """
     if count < 1:
         raise DatasetError(f"a preview of {count} samples: ask for at least one")
     things = [load_object(item) for item in objects]
     if not things or (kind != "locator" and len(things) != 1):
         raise DatasetError(f"a preview of kind {kind} needs one object, not {len(things)}")
-    tiles = _tiles(kind, things, count, seed, difficulty, cache)
+    asked = Ramp(0.0, 1.0, count - 1) if difficulty == "rising" else as_ramp(difficulty)
+    tiles = _tiles(kind, things, count, seed, asked, renderer, cache)
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet = cv2.cvtColor(contact_sheet(tiles), cv2.COLOR_RGB2BGR)
     try:
@@ -76,15 +82,21 @@ def _tiles(
     things: Sequence[RenderableObject],
     count: int,
     seed: int,
-    difficulty: str | float,
+    difficulty: Ramp,
+    renderer: RendererName,
     cache: Path | None,
 ) -> list[Image]:
     thing = things[0]
+    painter = make_renderer(renderer)
     if kind == "pose":
-        crops = PoseDataset(thing, seed=seed, layers=count, difficulty=difficulty, cache=cache)
+        crops = PoseDataset(
+            thing, seed=seed, layers=count, difficulty=difficulty, renderer=painter, cache=cache
+        )
         return [draw_pose_sample(crops[i], thing) for i in range(count)]
     if kind == "locator":
-        frames = LocatorDataset(things, seed=seed, layers=count, difficulty=difficulty, cache=cache)
+        frames = LocatorDataset(
+            things, seed=seed, layers=count, difficulty=difficulty, renderer=painter, cache=cache
+        )
         return [draw_locator_sample(frames[i]) for i in range(count)]
     scene = LiveScene(thing, seed=seed, fps=1.0, duration=float(count))
     return [_draw_live(scene, i) for i in range(count)]

@@ -19,14 +19,23 @@ from fpg_pose_ros.geometry import Array, apply_affine, invert_affine, transform
 from offline_search.data.embree_mesh import EmbreeMesh, Sphere
 from offline_search.data.meshes import TexturedMesh
 from offline_search.data.scene import Instance, Light, Render, Scene
-from offline_search.data.shading import Floats, shade, to_uint8
+from offline_search.data.shading import Floats, Points, hemisphere, shade, to_uint8
 
 _NEAR: Final = 1e-3  # m; nothing nearer to the camera's plane is looked for
 _SHADOW_LIFT: Final = 1e-4  # of the mesh's size: shadow rays start this far off the surface
 
 
 class Renderer(Protocol):
-    """Whatever makes pictures of scenes."""
+    """Whatever makes pictures of scenes.
+
+    Attributes:
+        name: of the renderer with what its pictures depend on; caches are kept apart by it.
+    """
+
+    @property
+    def name(self) -> str:
+        """See the class."""
+        ...
 
     def render(
         self, scene: Scene, K: Array, A: Array, shape: tuple[int, int], samples: int = 2
@@ -57,8 +66,10 @@ class EmbreeRenderer:
     """Renderer on Intel's Embree through embreex: pip only, no display, no GPU.
 
     Textured, vertex-coloured and plain meshes; distant lights with shadows among all
-    instances; a diffuse and a specular term; textures filtered by level.
+    instances, soft where lights are large; light from all around; textures filtered by level.
     """
+
+    name: Final = "embree"
 
     def __init__(self) -> None:
         """Meshes are prepared on first use, in each process for itself."""
@@ -110,7 +121,9 @@ class EmbreeRenderer:
         alpha = np.zeros((height, width), dtype=np.uint8)
         index = np.full((height, width), -1, dtype=np.int32)
         depth = np.zeros((height, width), dtype=np.float32)
-        rgb[y, x] = (self._shade(scene, hits, rays, K, A)[hit] + np.float32(0.5)).astype(np.uint8)
+        rgb[y, x] = (self._shade(scene, hits, rays, K, A, soft=True)[hit] + np.float32(0.5)).astype(
+            np.uint8
+        )
         alpha[y, x] = 255
         index[y, x] = hits.instance[hit]
         depth[y, x] = hits.distance[hit]
@@ -142,7 +155,7 @@ class EmbreeRenderer:
         xy[..., 0] = columns[:, None] + dx
         xy[..., 1] = rows[:, None] + dy
         hits, rays = self._trace(scene, xy.reshape(-1, 2), boxes, back)
-        colors = self._shade(scene, hits, rays, K, A)
+        colors = self._shade(scene, hits, rays, K, A, soft=False)
         count = samples * samples
         cover = (hits.instance >= 0).reshape(-1, count).mean(axis=1)
         rgb[rows, columns] = (colors.reshape(-1, count, 3).mean(axis=1) + 0.5).astype(np.uint8)
@@ -197,8 +210,13 @@ class EmbreeRenderer:
             hits.distance[where] = found.distance[nearer]
         return hits, rays
 
-    def _shade(self, scene: Scene, hits: _Hits, rays: Floats, K: Array, A: Array) -> Floats:
-        """Returns the colours (n, 3), 0..255, of rays; black where nothing is hit."""
+    def _shade(
+        self, scene: Scene, hits: _Hits, rays: Floats, K: Array, A: Array, *, soft: bool
+    ) -> Floats:
+        """Returns the colours (n, 3), 0..255, of rays; black where nothing is hit.
+
+        Without `soft` lights are points: that will do for rays of which several make a pixel.
+        """
         colors = np.zeros((len(rays), 3), dtype=np.float32)
         focal = float(np.sqrt(abs(np.linalg.det(A[:, :2])) * K[0, 0] * K[1, 1]))
         for number, instance in enumerate(scene.instances):
@@ -208,7 +226,7 @@ class EmbreeRenderer:
             prepared = self._prepare(instance.mesh)
             distance = hits.distance[chosen]
             pixels_per_meter = focal / float(np.median(distance))
-            normals, albedo = prepared.surface.at(
+            normals, openness, albedo = prepared.surface.at(
                 hits.face[chosen], hits.u[chosen], hits.v[chosen], pixels_per_meter
             )
             directions = rays[chosen]
@@ -221,29 +239,36 @@ class EmbreeRenderer:
             normals[away] *= -1.0
             points = directions * distance[:, None]
             points += normals * np.float32(max(prepared.size * _SHADOW_LIFT, 1e-5))
-            lit = [
-                (light, self._reached(scene, light, points, normals) if light.shadow else None)
-                for light in scene.lights
-            ]
+            if scene.environment is None:
+                ambient, up = scene.ambient.astype(np.float32), scene.up.astype(np.float32)
+                surround = hemisphere(normals, ambient, up)
+            else:
+                surround = scene.environment.diffuse(normals)
             light = shade(
-                albedo,
-                normals,
-                towards_eye,
-                lit,
+                Points(albedo, normals, towards_eye, openness),
+                [
+                    (lamp, self._reached(scene, lamp, points, normals, soft))
+                    for lamp in scene.lights
+                ],
                 instance.material,
-                scene.ambient.astype(np.float32),
-                scene.up.astype(np.float32),
+                surround,
+                scene.environment,
             )
             colors[chosen] = to_uint8(light)
         return colors
 
     def _reached(
-        self, scene: Scene, light: Light, points: Floats, normals: Floats
-    ) -> NDArray[np.bool_]:
-        """Returns the mask (n,) of points that a light reaches."""
+        self, scene: Scene, light: Light, points: Floats, normals: Floats, soft: bool
+    ) -> Floats | None:
+        """Returns the share (n,) of a light that reaches points; None: all that faces it."""
+        if not light.shadow:
+            return None
         facing = np.flatnonzero(normals @ light.direction.astype(np.float32) > 0)
-        reached = np.zeros(len(points), dtype=np.bool_)
-        reached[facing[~self.occluded(scene, points[facing], light.direction)]] = True
+        reached = np.zeros(len(points), dtype=np.float32)
+        rays = light.rays() if soft else light.direction[None]
+        for ray in rays:
+            reached[facing] += ~self.occluded(scene, points[facing], ray)
+        reached /= len(rays)
         return reached
 
     def occluded(self, scene: Scene, points: Floats, direction: Array) -> NDArray[np.bool_]:

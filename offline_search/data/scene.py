@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpg_pose_ros.geometry import Array
+from offline_search.data.environment import Environment
 from offline_search.data.meshes import TexturedMesh
+
+# Points of a disc that stand for all of a light: shadow rays are what rendering waits for.
+_SPOTS: Final = 0.7 * np.array([[1.0, 0.3], [-0.3, 1.0], [-1.0, -0.3], [0.3, -1.0]])
 
 
 @dataclass(frozen=True)
@@ -18,13 +23,15 @@ class Material:
 
     Attributes:
         tint: RGB factors on the mesh's colour.
-        specular: strength of the highlight, 0 to about 1.
-        sharpness: the highlight's exponent is 2**sharpness, 2 to 7.
-        metallic: how far the highlight takes the surface's own colour, 0 to 1.
+        contrast: exponent on the mesh's colour in linear light, before the tint.
+        specular: share of the light that is mirrored at a straight look; 0.04 is plastic.
+        sharpness: the highlight's exponent is 2**sharpness, 2 (rough) to 8 (polished).
+        metallic: 0 = the surface has its colour from beneath, 1 = from its mirror, as metals do.
     """
 
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    specular: float = 0.1
+    contrast: float = 1.0
+    specular: float = 0.04
     sharpness: int = 5
     metallic: float = 0.0
 
@@ -47,11 +54,23 @@ class Light:
         direction: (3,) unit vector towards the light, camera frame.
         color: (3,) linear RGB of a white surface that faces it.
         shadow: whether it casts shadows.
+        radius: half the angle that it fills, rad; shadows of larger lights have softer edges.
     """
 
     direction: Array
     color: Array
     shadow: bool = True
+    radius: float = 0.0
+
+    def rays(self) -> Array:
+        """Returns unit directions (n, 3) to points spread over it; one for a mere point."""
+        if self.radius <= 0:
+            return self.direction[None]
+        side = np.cross(self.direction, np.eye(3)[np.argmin(np.abs(self.direction))])
+        side /= np.linalg.norm(side)
+        across = np.stack([side, np.cross(self.direction, side)])
+        spread = self.direction + np.tan(self.radius) * (_SPOTS @ across)
+        return np.asarray(spread / np.linalg.norm(spread, axis=1, keepdims=True), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +82,14 @@ class Scene:
         lights: the distant lights.
         ambient: (2, 3) linear RGB of the light from above and from below.
         up: (3,) unit vector upwards, camera frame, for `ambient`.
+        environment: light from all around, in the place of `ambient`.
     """
 
     instances: tuple[Instance, ...]
     lights: tuple[Light, ...] = ()
     ambient: Array = field(default_factory=lambda: np.full((2, 3), 0.3))
     up: Array = field(default_factory=lambda: np.array([0.0, -1.0, 0.0]))
+    environment: Environment | None = None
 
 
 @dataclass(frozen=True, eq=False)

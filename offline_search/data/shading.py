@@ -7,18 +7,20 @@ which is close to sRGB and costs one square root.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from offline_search.data.environment import Environment, look_up
 from offline_search.data.meshes import TexturedMesh
 from offline_search.data.scene import Light, Material
 
 Floats = NDArray[np.float32]
 
-_ROW: Final = 4096  # cv2.remap takes pictures narrower than 2**15
+#: Linear grey of meshes without colours.
+PLAIN: Final = 0.4
 
 
 def to_linear(values: NDArray[np.uint8]) -> Floats:
@@ -48,12 +50,16 @@ class Surface:
         textured = mesh.uv is not None and mesh.texture is not None
         if textured:
             assert mesh.uv is not None
-            look = np.asarray(mesh.uv[mesh.faces], dtype=np.float32)
+            look: Floats = np.asarray(mesh.uv[mesh.faces], dtype=np.float32)
         elif mesh.vertex_colors is not None:
             look = to_linear(mesh.vertex_colors)[mesh.faces]
         else:
-            look = np.full((len(mesh.faces), 3, 3), 0.4, dtype=np.float32)
-        corners = np.concatenate([mesh.normals, look], axis=2).astype(np.float32)
+            look = np.full((len(mesh.faces), 3, 3), PLAIN, dtype=np.float32)
+        if mesh.openness is None:
+            openness: Floats = np.ones((len(mesh.faces), 3, 1), dtype=np.float32)
+        else:
+            openness = mesh.openness[mesh.faces][..., None]
+        corners = np.concatenate([mesh.normals, openness, look], axis=2).astype(np.float32)
         # value = base + u * along_u + v * along_v, in one row so that one gather fetches all
         self._rows: Floats = np.concatenate(
             [corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=1
@@ -85,8 +91,8 @@ class Surface:
 
     def at(
         self, face: NDArray[np.int32], u: Floats, v: Floats, pixels_per_meter: float
-    ) -> tuple[Floats, Floats]:
-        """Returns normals (n, 3), not normalised, and linear colours (n, 3) of surface points.
+    ) -> tuple[Floats, Floats, Floats]:
+        """Returns normals (n, 3), not normalised, openness (n,) and linear colours (n, 3).
 
         Args:
             face: (n,) face indices.
@@ -99,73 +105,89 @@ class Surface:
         values += u[:, None] * rows[:, width : 2 * width]
         values += v[:, None] * rows[:, 2 * width :]
         if not self.levels:
-            return values[:, :3], values[:, 3:]
+            return values[:, :3], values[:, 3], values[:, 4:]
         coarse = np.log2(max(self.texels_per_meter / max(pixels_per_meter, 1e-6), 1.0))
         level = self.levels[min(int(coarse + 0.3), len(self.levels) - 1)]
-        return values[:, :3], _look_up(level, values[:, 3], values[:, 4])
+        across, upwards = values[:, 4], values[:, 5]
+        x = (across - np.floor(across)) * level.shape[1] - np.float32(0.5)
+        y = (1.0 - (upwards - np.floor(upwards))) * level.shape[0] - np.float32(0.5)
+        return values[:, :3], values[:, 3], look_up(level, x, y)
 
 
-def _look_up(level: Floats, u: Floats, v: Floats) -> Floats:
-    """Returns the bilinear colours (n, 3) of a picture that repeats; u right, v up, in 0..1."""
-    height, width = level.shape[:2]
-    count = len(u)
-    rows = -(-count // _ROW)
-    x = np.zeros(rows * _ROW, dtype=np.float32)
-    y = np.zeros(rows * _ROW, dtype=np.float32)
-    x[:count] = (u - np.floor(u)) * width - 0.5
-    y[:count] = (1.0 - (v - np.floor(v))) * height - 0.5
-    columns = _ROW if rows > 1 else max(count, 1)
-    shape = (rows, columns)
-    looked = cv2.remap(
-        level,
-        x[: rows * columns].reshape(shape),
-        y[: rows * columns].reshape(shape),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_WRAP,
-    )
-    return np.asarray(looked.reshape(-1, 3)[:count], dtype=np.float32)
+class Points(NamedTuple):
+    """Surface points to be lit, flat.
 
-
-def shade(
-    albedo: Floats,
-    normals: Floats,
-    towards_eye: Floats,
-    lit: list[tuple[Light, NDArray[np.bool_] | None]],
-    material: Material,
-    ambient: Floats,
-    up: Floats,
-) -> Floats:
-    """Returns the linear light (n, 3) that leaves surface points towards the eye.
-
-    Args:
+    Attributes:
         albedo: (n, 3) linear colour of the surface.
         normals: (n, 3) unit, turned towards the eye.
         towards_eye: (n, 3) unit.
-        lit: the lights, each with a mask (n,) of the points it reaches, or None for all.
-        material: of the surface.
-        ambient: (2, 3) light from above and from below.
-        up: (3,) upwards.
+        openness: (n,) share of what is above the surface that the mesh itself does not hide.
     """
-    albedo = albedo * np.asarray(material.tint, dtype=np.float32)
-    height = (normals @ up) * np.float32(0.5) + np.float32(0.5)
-    light = ambient[1] + height[:, None] * (ambient[0] - ambient[1])
+
+    albedo: Floats
+    normals: Floats
+    towards_eye: Floats
+    openness: Floats
+
+
+def shade(
+    points: Points,
+    lit: list[tuple[Light, Floats | None]],
+    material: Material,
+    surround: Floats,
+    environment: Environment | None = None,
+) -> Floats:
+    """Returns the linear light (n, 3) that leaves surface points towards the eye.
+
+    Lambert's diffuse term, and Blinn's highlight made to keep energy, with Schlick's Fresnel term.
+
+    Args:
+        points: the surface.
+        lit: the lights, each with the share (n,) of it that reaches each point, or None for all.
+        material: of the surface.
+        surround: (n, 3) light from all around that a white surface would send back.
+        environment: what the surface mirrors besides the lights; None: nothing.
+    """
+    normals, towards_eye = points.normals, points.towards_eye
+    albedo = points.albedo
+    if material.contrast != 1.0:
+        albedo = np.power(albedo, np.float32(material.contrast))
+    albedo = np.minimum(albedo * np.asarray(material.tint, dtype=np.float32), np.float32(1.0))
+    light = surround * points.openness[:, None]  # hollows see little of what is around
     highlight = np.zeros_like(light)
-    for source, mask in lit:
+    mirrors = material.specular > 0
+    peak = np.float32((2.0**material.sharpness + 8.0) / 8.0)
+    for source, share in lit:
         direction = source.direction.astype(np.float32)
         color = source.color.astype(np.float32)
         facing = np.maximum(normals @ direction, 0.0)
-        if mask is not None:
-            facing *= mask
+        if share is not None:
+            facing *= share
         light += facing[:, None] * color
-        if material.specular > 0:
+        if mirrors:
             half = towards_eye + direction
             squared = np.maximum(np.einsum("ij,ij->i", half, half), 1e-12)
             shine = np.maximum(np.einsum("ij,ij->i", normals, half), 0.0) / np.sqrt(squared)
             for _ in range(material.sharpness):
                 shine *= shine
-            highlight += (shine * (facing > 0))[:, None] * color
+            highlight += (peak * shine * facing)[:, None] * color
     color = albedo * light
-    if material.specular > 0:
-        tinted = 1.0 + np.float32(material.metallic) * (albedo - 1.0)
-        color += np.float32(material.specular) * highlight * tinted
+    if mirrors:
+        metallic = np.float32(material.metallic)
+        color *= 1.0 - metallic
+        cosine = np.clip(np.einsum("ij,ij->i", normals, towards_eye), 0.0, 1.0)
+        straight = np.float32(material.specular) * (1.0 - metallic) + metallic * albedo
+        # rough surfaces mirror less at grazing looks than polished ones do
+        grazing = np.float32(min(1.0, 2.0 ** (material.sharpness - 8)))
+        rise = np.maximum(grazing - straight, 0.0) * ((1.0 - cosine) ** 5)[:, None]
+        if environment is not None:
+            image = 2.0 * cosine[:, None] * normals - towards_eye
+            highlight += environment.mirrored(image, material.sharpness) * points.openness[:, None]
+        color += (straight + rise) * highlight
     return np.asarray(color, dtype=np.float32)
+
+
+def hemisphere(normals: Floats, ambient: Floats, up: Floats) -> Floats:
+    """Returns the light (n, 3) on surfaces between light from above and from below, (2, 3)."""
+    height = (normals @ up) * np.float32(0.5) + np.float32(0.5)
+    return np.asarray(ambient[1] + height[:, None] * (ambient[0] - ambient[1]), dtype=np.float32)

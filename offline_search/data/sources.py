@@ -65,10 +65,12 @@ class RenderedPoses:
     Attributes:
         thing: The object.
         cache: Folder of rendered layers; the user's cache folder by default.
+        others: Objects that stand around it, besides made-up things.
     """
 
     thing: RenderableObject
     cache: Path | None = None
+    others: tuple[RenderableObject, ...] = ()
 
     @property
     def model(self) -> ObjectModel:
@@ -97,5 +99,6 @@ class RenderedPoses:
             length=length,
             margin=margin,
             layer_px=layer_px,
+            others=self.others,
             cache=self.cache,
         )

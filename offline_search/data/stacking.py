@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpg_pose_ros.geometry import Array, apply_affine
+from offline_search.data import variety
 from offline_search.data.backgrounds import background, random_polygon
 from offline_search.data.layers import LayerStore
+from offline_search.data.painting import Layer
+from offline_search.data.tables import shadow_to_layer
 
 Image = NDArray[np.uint8]
 
-#: Objects less visible than this are not asked for.
-MIN_VISIBLE: Final = 0.35
 _TRIES: Final = 4
+_UPRIGHT: Final = 0.15  # rad; how far upright things are from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +117,13 @@ def some_thing(
     shape: tuple[int, int],
     centre: Array,
     side: float,
+    *,
+    upright: bool = False,
 ) -> Patch:
-    """Returns a thing of the clutter, turned anyhow, `side` px large, at `centre` px."""
+    """Returns a thing of the clutter, `side` px large, at `centre` px, turned anyhow or little."""
     layer = clutter[int(rng.integers(len(clutter)))]
-    turn = rotation(rng.uniform(-np.pi, np.pi)) * (side / clutter.resolution)
+    angle = rng.normal(0.0, _UPRIGHT) if upright else rng.uniform(-np.pi, np.pi)
+    turn = rotation(angle) * (side / clutter.resolution)
     middle = np.full(2, 0.5 * (clutter.resolution - 1))
     placed = warp(layer.rgba, np.column_stack([turn, centre - turn @ middle]), shape)
     return tint(rng, placed, 1.0)
@@ -129,15 +134,24 @@ def anywhere(rng: np.random.Generator, shape: tuple[int, int], inset: float = -0
     return np.asarray(rng.uniform(inset, 1.0 - inset, 2) * shape[::-1], dtype=np.float64)
 
 
-def throw_shadow(rng: np.random.Generator, image: Image, alpha: Image) -> None:
-    """Darkens what is behind an object by a soft, shifted copy of its outline, in place."""
-    height, width = alpha.shape
-    dx, dy = rng.uniform(-0.12, 0.12, 2) * height
-    small = cv2.resize(alpha, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.6, 3.0))
-    grow = np.array([[4.0, 0.0, dx + 1.5], [0.0, 4.0, dy + 1.5]])
-    soft = cv2.warpAffine(small, grow, (width, height), flags=cv2.INTER_LINEAR)
-    kept = cv2.convertScaleAbs(soft, alpha=-rng.uniform(0.2, 0.75), beta=255)
+def lay_shadow(
+    rng: np.random.Generator, image: Image, layer: Layer, A: Array, strength: float = 1.0
+) -> None:
+    """Darkens a picture by the shadow that was traced with a layer, in place.
+
+    Args:
+        rng: of how dark it is.
+        image: (h, w, 3).
+        layer: whose shadow it is.
+        A: (2, 3) with picture_px = A @ [layer_px, 1].
+        strength: of it, 1 = as traced at most.
+    """
+    if not layer.plane.any():
+        return
+    inner = np.vstack([shadow_to_layer(layer.rgba.shape[0]), [0.0, 0.0, 1.0]])
+    size = (image.shape[1], image.shape[0])
+    soft = cv2.warpAffine(layer.shadow, A @ inner, size, flags=cv2.INTER_LINEAR)
+    kept = cv2.convertScaleAbs(soft, alpha=-strength * rng.uniform(0.7, 1.0), beta=255)
     dim(image, np.asarray(kept, dtype=np.uint8))
 
 
@@ -160,7 +174,7 @@ def occlude(
             lay_over(candidate, layer)
             hide(seen, layer)
         visible = float(seen.sum()) / total
-        if visible >= MIN_VISIBLE:
+        if visible >= variety.MIN_VISIBLE:
             return candidate, visible
     return image, 1.0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random cameras, poses and lights: what a camera at arm's length may see of an object."""
+"""Random cameras and poses: what a camera at arm's length may see of an object."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fpg_pose_ros.geometry import (
     make_transform,
     rotation_from_quaternion_wxyz,
 )
+from offline_search.data import variety
 from offline_search.data.objects import Views
-from offline_search.data.scene import Light, Material
 
 #: The image that training imagines around its crops.
 IMAGE_SIZE: Final = (640, 480)
@@ -24,6 +24,7 @@ _FOCAL: Final = (480.0, 760.0)  # px at 640 px width: fields of view of 67 to 46
 # Views are compared with this one to choose among symmetric poses; no object's axis.
 _REFERENCE: Final = np.array([0.48, 0.36, 0.80])
 _VIEW_MARGIN_DEG: Final = 5.0
+_DISTANCE_MARGIN: Final = 1.08
 
 
 def random_camera(rng: np.random.Generator) -> Array:
@@ -50,12 +51,13 @@ def random_pose(rng: np.random.Generator, views: Views, K: Array, size: float) -
 
     Args:
         rng: source of randomness.
-        views: what occurs; limited elevations get a margin of 5 degrees.
+        views: what occurs; limits get a margin: 5 degrees, and 8 % of the distance.
         K: intrinsics of a 640x480 camera.
         size: the object's diameter, m: it stays inside the image for the most part.
     """
     width, height = IMAGE_SIZE
-    distance = rng.uniform(*views.distance_m)
+    near, far = views.distance_m
+    distance = rng.uniform(near / _DISTANCE_MARGIN, far * _DISTANCE_MARGIN)
     inset = np.minimum(0.4 * size * K[0, 0] / distance, [0.48 * width, 0.48 * height])
     pixel = rng.uniform(inset, [width - 1 - inset[0], height - 1 - inset[1]])
     ray = np.linalg.inv(K) @ np.array([pixel[0], pixel[1], 1.0])
@@ -73,7 +75,7 @@ def _limited_rotation(rng: np.random.Generator, views: Views, ray: Array) -> Arr
     low, high = max(low - _VIEW_MARGIN_DEG, -90.0), min(high + _VIEW_MARGIN_DEG, 90.0)
     elevation = np.arcsin(rng.uniform(np.sin(np.radians(low)), np.sin(np.radians(high))))
     azimuth = rng.uniform(-np.pi, np.pi)
-    roll = np.radians(rng.uniform(*(views.roll_deg or (-180.0, 180.0))))
+    roll = rng.uniform(*roll_range(views))
     return view_rotation(views, ray, azimuth, float(elevation), float(roll))
 
 
@@ -112,6 +114,13 @@ def look_along(ray: Array) -> Array:
     )
 
 
+def roll_range(views: Views) -> tuple[float, float]:
+    """Returns the rolls (rad) that are trained: those that occur, with the margin."""
+    low, high = views.roll_deg or (-180.0, 180.0)
+    low, high = max(low - _VIEW_MARGIN_DEG, -180.0), min(high + _VIEW_MARGIN_DEG, 180.0)
+    return float(np.radians(low)), float(np.radians(high))
+
+
 def roll_of(T_camera_object: Array, views: Views) -> float:
     """Returns the camera's roll (rad, 0 = the object's `up` is upwards) about the line of sight."""
     ray = T_camera_object[:3, 3] / np.linalg.norm(T_camera_object[:3, 3])
@@ -132,29 +141,16 @@ def canonical_pose(T_camera_object: Array, symmetries: Symmetries) -> Array:
     return np.asarray(poses[int(np.argmax(eyes @ _REFERENCE))], dtype=np.float64)
 
 
-def random_lights(rng: np.random.Generator) -> tuple[tuple[Light, ...], Array]:
-    """Returns (lights, ambient (2, 3)): one or two lights from the camera's side or above."""
-    warmth = rng.uniform(-0.12, 0.12)
-    tint = np.array([1.0 + warmth, 1.0, 1.0 - warmth])
-    ambient = rng.uniform(0.12, 0.55) * tint * np.array([[1.0], [rng.uniform(0.3, 1.0)]])
-    lights = []
-    for strength in (rng.uniform(0.35, 1.1), rng.uniform(0.1, 0.5)):
-        direction = random_direction(rng)
-        direction[2] = -abs(direction[2]) * rng.uniform(0.2, 1.0)  # not from behind the object
-        direction /= np.linalg.norm(direction)
-        color = strength * tint * (1.0 + rng.uniform(-0.06, 0.06, 3))
-        lights.append(Light(direction, color, shadow=rng.random() < 0.8))
-    return tuple(lights[: 1 + (rng.random() < 0.4)]), ambient
+def random_up(rng: np.random.Generator, views: Views, T_camera_object: Array) -> Array:
+    """Returns a unit vector (3,) upwards, camera frame: the object's where its views are limited.
 
-
-def random_material(rng: np.random.Generator) -> Material:
-    """Returns a finish from matt to glossy, with the colour a little off."""
-    off = 0.25 if rng.random() < 0.25 else 0.08  # scanned colours may be far from the real ones
-    red, green, blue = rng.uniform(0.75, 1.15) * (1.0 + rng.uniform(-off, off, 3))
-    glossy = rng.random() < 0.6
-    return Material(
-        tint=(float(red), float(green), float(blue)),
-        specular=float(rng.uniform(0.02, 0.5)) if glossy else 0.0,
-        sharpness=int(rng.integers(2, 7)),
-        metallic=float(rng.uniform(0.0, 0.6)),
-    )
+    Else the camera looks down on a table on which the object lies in whatever way it does.
+    """
+    if views.elevation_deg is not None or views.roll_deg is not None:
+        up = T_camera_object[:3, :3] @ np.asarray(views.up)
+        return np.asarray(up / np.linalg.norm(up), dtype=np.float64)
+    ray = T_camera_object[:3, 3] / np.linalg.norm(T_camera_object[:3, 3])
+    height = np.sin(np.radians(rng.uniform(*variety.TABLE_ELEVATION_DEG)))
+    aside = np.cross(ray, random_direction(rng))
+    aside /= np.linalg.norm(aside)
+    return np.asarray(np.sqrt(1.0 - height**2) * aside - height * ray, dtype=np.float64)

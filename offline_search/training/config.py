@@ -38,6 +38,8 @@ class TrainConfig:
             different input sizes share renders of one size.
         curriculum: Share of the training over which the data's difficulty rises to its end.
         difficulty: Where it ends, and of held-out samples: 0 = clean to 1 = cluttered.
+        mining: Share of a pose network's samples whose renders are drawn by the losses it had on
+            them; 0: each render as often as any other. One process only; not part of a search.
         validation: Held-out samples of the last validation.
         validations: Smaller validations on the way, evenly spaced.
         checkpoint_images: Samples between checkpoints.
@@ -59,6 +61,7 @@ class TrainConfig:
     layer_px: int | None = None
     curriculum: float = 0.3
     difficulty: float = 1.0
+    mining: float = 0.0
     validation: int = 512
     validations: int = 6
     checkpoint_images: int = 8000
@@ -79,7 +82,7 @@ class TrainConfig:
         _check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         for name in ("warmup", "ema"):
             _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        for name in ("curriculum", "difficulty"):
+        for name in ("curriculum", "difficulty", "mining"):
             _check(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         _check(self.device.split(":")[0] in ("cpu", "cuda"), "device", self.device, "cpu or cuda")
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from offline_search.training.config import TrainingError
 from offline_search.training.distributed import ALONE, World
+from offline_search.training.mining import MinedSpan, Mining
 
 _PREFETCH = 4
 
@@ -58,14 +59,24 @@ def batches(
     batch: int,
     workers: int,
     world: World = ALONE,
+    mining: Mining | None = None,
 ) -> DataLoader[dict[str, Tensor]]:
     """Loader of this process's part of each batch of steps `start` to `stop`.
 
-    What it holds does not depend on the number of workers.
+    What it holds does not depend on the number of workers; with `mining`, see there.
+
+    Raises:
+        TrainingError: Several processes are to share samples drawn by `mining`.
     """
+    if mining is not None and world.size > 1:
+        raise TrainingError("training config: mining works in one process; set it to 0")
     return DataLoader(
         dataset,
-        batch_sampler=Span(start, stop, batch, world.rank, world.size),
+        batch_sampler=(
+            MinedSpan(mining, start, stop)
+            if mining is not None
+            else Span(start, stop, batch, world.rank, world.size)
+        ),
         num_workers=workers,
         persistent_workers=False,
         prefetch_factor=_PREFETCH if workers else None,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from offline_search.space.architecture import Architecture
 from offline_search.training.config import TrainConfig, TrainingError
 from offline_search.training.locator_validation import judge, score_threshold
 from offline_search.training.loss import box_loss, focal_loss
+from offline_search.training.mining import Mining
 from offline_search.training.task import Batch, Samples, Verdict
 
 _SPREAD: Final = 0.12
@@ -131,13 +132,16 @@ class LocatorTask:
     config: TrainConfig
     title: str = "locator"
     headline: str = "found"
+    mining: Mining | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Checks the head.
 
         Raises:
-            TrainingError: It is not a locator's.
+            TrainingError: It is not a locator's, or the configuration is a pose network's.
         """
+        if self.config.mining:
+            raise TrainingError("training config: mining is for pose networks; set it to 0")
         if self.architecture.head.kind != "locator":
             raise TrainingError(
                 f"a locator needs a locator head, not {self.architecture.head.kind}"

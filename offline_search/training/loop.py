@@ -87,7 +87,7 @@ def train(task: Task, architecture: Architecture, config: TrainConfig, out: Path
         with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(config.threads)
-        state = TrainState(architecture, config, world.device)
+        state = TrainState(architecture, config, world.device, task.mining)
         checkpoint = out / CHECKPOINT_FILE
         if checkpoint.exists():
             state.restore(checkpoint)
@@ -187,10 +187,13 @@ def _steps(
         batch=config.batch,
         workers=config.workers,
         world=world,
+        mining=task.mining,
     )
     for batch in loader:
         figures, stopping = _step(task, state, world, batch, stop)
         state.step += 1
+        if task.mining is not None:
+            task.mining.end_step()
         record(figures, stopping)
         if stopping:
             raise TrainingStopped(

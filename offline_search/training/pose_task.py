@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from fpg_pose_ros.objects import ObjectModel
 from offline_search.space.architecture import Architecture
 from offline_search.training.config import TrainConfig, TrainingError
 from offline_search.training.loss import heatmap_loss, mask_loss, simcc_loss, to_cells
+from offline_search.training.mining import Key, Mining
 from offline_search.training.pose_labels import (
     CONTINUOUS_STEPS,
     PoseSampleLike,
@@ -37,8 +38,8 @@ class _EncodedPoses(Dataset[dict[str, Tensor]]):
         self.mask = mask
         self.symmetries = model.symmetries.transforms(CONTINUOUS_STEPS)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        sample = self.samples[index]
+    def __getitem__(self, key: int | Key) -> dict[str, Tensor]:
+        sample = self.samples.showing(*key) if isinstance(key, tuple) else self.samples[key]  # type: ignore[attr-defined]
         labels = symmetric_labels(sample, self.model, self.symmetries)
         encoded = {
             "image": torch.from_numpy(np.ascontiguousarray(sample.image)),
@@ -46,6 +47,8 @@ class _EncodedPoses(Dataset[dict[str, Tensor]]):
         }
         if self.mask:
             encoded["mask"] = torch.from_numpy(np.ascontiguousarray(sample.mask))
+        if isinstance(key, tuple):
+            encoded["view"] = torch.tensor(key[1])
         return encoded
 
 
@@ -70,6 +73,7 @@ class PoseTask:
     crop_margin: float
     title: str = "pose"
     headline: str = "add01"
+    mining: Mining | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Checks that network and object fit.
@@ -85,6 +89,7 @@ class PoseTask:
                 f"the network has {head.outputs} outputs but {self.model.name} has "
                 f"{len(self.model.keypoints)} keypoints"
             )
+        self.mining = Mining.of(self.samples, self.config)
 
     def dataset(self) -> Dataset[dict[str, Tensor]]:
         """See `Task`."""
@@ -96,15 +101,23 @@ class PoseTask:
         sigma = self.config.sigma_px / stride
         keypoints = batch["keypoints"]
         if self.architecture.head.kind == "simcc":
-            loss = simcc_loss(outputs, keypoints, stride=stride, sigma=sigma).mean()
+            each = simcc_loss(outputs, keypoints, stride=stride, sigma=sigma)
+            self._learn(batch, each)
+            loss = each.mean()
             return loss, {"divergence": loss, "pck": self._pck(outputs, keypoints)}
         maps = outputs[:, : self.architecture.head.outputs]
-        loss = heatmap_loss(maps, keypoints, stride=stride, sigma=sigma).mean()
+        each = heatmap_loss(maps, keypoints, stride=stride, sigma=sigma)
+        self._learn(batch, each)
+        loss = each.mean()
         figures = {"divergence": loss, "pck": self._pck(maps, keypoints)}
         if self.architecture.head.mask:
             figures["mask"] = mask_loss(outputs[:, -1], batch["mask"]).mean()
             loss = loss + _MASK_WEIGHT * figures["mask"]
         return loss, figures
+
+    def _learn(self, batch: Batch, each: Tensor) -> None:
+        if self.mining is not None and "view" in batch:
+            self.mining.learn(batch["view"], each.detach())
 
     def _pck(self, outputs: Any, keypoints: Tensor) -> Tensor:
         cells = to_cells(keypoints, self.architecture.output_stride)

@@ -22,17 +22,24 @@ from offline_search.training.checkpoint import (
     without_prefix,
 )
 from offline_search.training.config import TrainConfig, TrainingError
+from offline_search.training.mining import Mining
 
 _RNG = "rng.cpu"
+_SCORES = "mining.scores"
 
 
 class TrainState:
     """Weights, averaged weights, optimiser moments, random state, step and time."""
 
     def __init__(
-        self, architecture: Architecture, config: TrainConfig, device: torch.device
+        self,
+        architecture: Architecture,
+        config: TrainConfig,
+        device: torch.device,
+        mining: Mining | None = None,
     ) -> None:
         """The start of a training; equal on all processes that train together."""
+        self.mining = mining
         self.config = config
         self.architecture = architecture
         self.device = device
@@ -85,6 +92,8 @@ class TrainState:
             **with_prefix("optimizer", optimizer_tensors(self.optimizer)),
             _RNG: torch.get_rng_state(),
         }
+        if self.mining is not None:
+            tensors[_SCORES] = torch.from_numpy(self.mining.scores)
         scalars = {
             "step": self.step,
             "seconds": self.seconds,
@@ -114,6 +123,8 @@ class TrainState:
         restore_optimizer(self.optimizer, without_prefix("optimizer", tensors))
         torch.set_rng_state(tensors[_RNG])
         self.step, self.seconds = int(scalars["step"]), float(scalars["seconds"])
+        if self.mining is not None:
+            self.mining.go_on(self.step, tensors[_SCORES].numpy())
         self._sums, self._counted = dict(scalars["sums"]), int(scalars["counted"])
 
     def identity(self) -> dict[str, Any]:

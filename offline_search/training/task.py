@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from offline_search.training.mining import Mining
+
 Batch = Mapping[str, Tensor]
 Item = TypeVar("Item", covariant=True)
 
@@ -41,6 +43,8 @@ class Task(Protocol):
     title: str
     headline: str
     """Name of the validation figure worth showing."""
+    mining: Mining | None
+    """What draws the training samples, where they are not simply drawn in order."""
 
     def dataset(self) -> Dataset[dict[str, Tensor]]:
         """Encoded training samples: `image` (H, W, 3) uint8 and whatever the loss needs."""

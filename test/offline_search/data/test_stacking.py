@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from offline_search.data.painting import Layer
 from offline_search.data.stacking import (
     Patch,
     dim,
     hide,
     lay_over,
+    lay_shadow,
     rotation,
-    throw_shadow,
     tint,
     warp,
 )
+from offline_search.data.tables import shadow_side
 
 
 def disc(size: int, cx: float, cy: float, radius: float) -> np.ndarray:
@@ -109,7 +111,12 @@ def test_tints_keep_alpha() -> None:
 
 def test_a_shadow_darkens_and_only_darkens() -> None:
     image = np.full((128, 128, 3), 180, dtype=np.uint8)
-    throw_shadow(np.random.default_rng(0), image, disc(128, 64, 64, 30)[..., 3])
+    picture = np.zeros((128, 128, 4), dtype=np.uint8)
+    shadow = np.zeros((shadow_side(128),) * 2, dtype=np.uint8)
+    shadow[14:28, 14:28] = 150
+    plane = np.array([0.0, -1.0, 0.0, -0.1])
+    layer = Layer(picture, np.eye(3), np.eye(4), np.eye(3)[:2], shadow, plane)
+    lay_shadow(np.random.default_rng(0), image, layer, np.eye(3)[:2])
     assert image.max() <= 180
     assert image.min() < 150
     assert cv2.countNonZero((image[..., 0] < 170).astype(np.uint8)) > 1000

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures a second: renders of one object by each renderer, and samples composed of them.
+
+    nice taskset -c 0 python benchmarks/renders.py [--renderer mitsuba] [--object spot]
+
+CPU seconds of this process count, so other work on the machine matters little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from offline_search.data.datasets import LocatorDataset, PoseDataset, as_ramp
+from offline_search.data.layers import LayerStore
+from offline_search.data.objects import load_object
+from offline_search.data.renderers import make_renderer
+
+_LAYER_PX = 144
+_ROUNDS = 3
+
+
+def seconds(make: Callable[[int], object], count: int) -> float:
+    """Returns the CPU seconds that one of `count` calls takes, after one to warm up."""
+    make(0)
+    start = time.process_time()
+    for index in range(count):
+        make(index)
+    return (time.process_time() - start) / count
+
+
+def measured(name: str, renderer: str, layers: int, samples: int) -> dict[str, float]:
+    """Returns layers a second and milliseconds a sample."""
+    thing = load_object(name)
+    cv2.setNumThreads(0)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        # a new slot each time: what is on disk is not rendered again
+        store = LayerStore(
+            cache,
+            thing,
+            seed=1,
+            count=layers + 1,
+            resolution=_LAYER_PX,
+            renderer=make_renderer(renderer),  # type: ignore[arg-type]
+        )
+        store[layers]
+        figures = {"layers_per_s": 1 / seconds(lambda i: store[i], layers)}
+        if renderer != "embree":
+            return figures
+        crops = PoseDataset(thing, seed=1, layers=64, length=10_000, cache=cache)
+        frames = LocatorDataset([thing], seed=1, layers=64, length=10_000, cache=cache)
+        for index in range(64):
+            crops[index], frames[index]
+        for index in range(len(crops.clutter)):
+            crops.clutter[index]
+        for difficulty in (0.0, 0.25, 1.0):
+            crops.difficulty = frames.difficulty = as_ramp(difficulty)
+            for kind, data in (("crop", crops), ("frame", frames)):
+                rounds = [seconds(data.__getitem__, samples) for _ in range(_ROUNDS)]
+                figures[f"{kind}_{difficulty:g}_ms"] = 1e3 * float(np.min(rounds))
+    return figures
+
+
+def main() -> None:
+    """Prints one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--object", default="spot")
+    parser.add_argument("--renderer", default="embree", choices=("embree", "mitsuba"))
+    parser.add_argument("--layers", type=int, default=120)
+    parser.add_argument("--samples", type=int, default=200)
+    asked = parser.parse_args()
+    figures = measured(asked.object, asked.renderer, asked.layers, asked.samples)
+    print(json.dumps({"renderer": asked.renderer, **{k: round(v, 2) for k, v in figures.items()}}))
+
+
+if __name__ == "__main__":
+    main()
