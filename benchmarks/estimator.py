@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fpg_pose_ros.backends import Tensor
 from fpg_pose_ros.bundle import Bundle, BundleObject, NetworkSpec
 from fpg_pose_ros.decode import DecodeParameters, decode_heatmap
 from fpg_pose_ros.estimator import Estimator
 from fpg_pose_ros.geometry import Array, Camera, apply_affine, exp_so3, make_transform, transform
-from fpg_pose_ros.infer import Tensor
 from fpg_pose_ros.localise import Box, locate
 from fpg_pose_ros.preprocess import letterbox_affine, resample, to_tensor
 from fpg_pose_ros.steps import crop_affine, solve_observations, to_image
@@ -39,6 +39,8 @@ SIGMA_CELLS = 1.25
 
 class Recorded:
     """A backend that gives the same outputs every time."""
+
+    runtime = "recorded"
 
     def __init__(self, outputs: tuple[Tensor, ...]) -> None:
         """Takes what it will give."""
@@ -62,11 +64,10 @@ def spot_bundle() -> Bundle:
     pose = NetworkSpec("pose.onnx", "heatmap", CROP, 0, 0, extra=extra)
     locator = NetworkSpec("locator.onnx", "locator", FRAME, 0, 0, extra={"stride": LOCATOR_STRIDE})
     model = load_object("spot").model
-    files = {"pose.onnx": b"pose", "locator.onnx": b"locator"}
-    return Bundle("recorded", "", {}, (BundleObject(model, pose),), locator, files)
+    return Bundle("recorded", "", {}, (BundleObject(model, pose),), locator, {})
 
 
-def record(bundle: Bundle, camera: Camera, T: Array) -> tuple[dict[bytes, Recorded], Box]:
+def record(bundle: Bundle, camera: Camera, T: Array) -> tuple[dict[str, Recorded], Box]:
     """The outputs that good networks would give for a pose, and the box."""
     rng = np.random.default_rng(0)
     model, spec = bundle.objects[0].model, bundle.objects[0].network
@@ -82,7 +83,7 @@ def record(bundle: Bundle, camera: Camera, T: Array) -> tuple[dict[bytes, Record
     column, row = np.round(corners.mean(axis=0))
     sides = np.abs(corners - [column, row]).ravel()
     sides = np.tile(sides[None, :, None, None], (1, 1, 21, 28)).astype(np.float32)
-    return {b"pose": Recorded((maps,)), b"locator": Recorded((heat, sides))}, box
+    return {"pose.onnx": Recorded((maps,)), "locator.onnx": Recorded((heat, sides))}, box
 
 
 def measure(step: Callable[[], object], runs: int) -> NDArray[np.float64]:
@@ -105,11 +106,11 @@ def steps(
     item = bundle.objects[0]
     letterbox, crop = letterbox_affine((480, 640), FRAME), crop_affine(box, item.network)
     small, window = resample(image, letterbox, FRAME), resample(image, crop, CROP)
-    heat, sides = recorded[b"locator"].outputs
+    heat, sides = recorded["locator.onnx"].outputs
     parameters = DecodeParameters.from_extra(item.network.extra)
-    maps = recorded[b"pose"].outputs[0][0]
+    maps = recorded["pose.onnx"].outputs[0][0]
     seen = to_image(decode_heatmap(maps, STRIDE, parameters), crop)
-    estimator = Estimator(bundle, make_backend=lambda content, _: recorded[content])
+    estimator = Estimator(bundle, backend=recorded)
     return {
         "letterbox": lambda: resample(image, letterbox, FRAME),
         "tensor, locator": lambda: to_tensor(small, bundle.locator),

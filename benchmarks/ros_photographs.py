@@ -128,6 +128,8 @@ def _run(
         # BOP tells a method which objects an image holds: nothing found is held back.
         min_score=0.0,
         max_reprojection_error=1000.0,
+        # Each photograph is judged by itself.
+        tracking=False,
     )
     processes.wait_for_line(processes.start("pose_node", node), "active", timeout=_START_S)
     processes.wait_for("topics of pose_node", collector.connected, timeout=_START_S)

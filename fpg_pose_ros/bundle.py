@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from numpy.typing import NDArray
 
 from fpg_pose_ros.bundle_files import MAX_BYTES, read_contents, write_contents
 from fpg_pose_ros.bundle_schema import (
@@ -32,6 +33,7 @@ from fpg_pose_ros.bundle_schema import (
     NetworkKind,
     NetworkSpec,
     parse_manifest,
+    seal,
 )
 from fpg_pose_ros.errors import BundleError, MeshError
 from fpg_pose_ros.objects import Mesh, ObjectModel
@@ -104,7 +106,7 @@ def write_bundle(
 
     Args:
         path: where to; a bundle that is there is replaced.
-        manifest: all of bundle.json but `format_version` and `files`, which are filled in.
+        manifest: all of bundle.json but `format_version`, `files` and `seal`, which are filled in.
         files: contents by name.
 
     Returns:
@@ -120,6 +122,7 @@ def write_bundle(
     }
     document = {**manifest, "format_version": FORMAT_VERSION, "files": listing}
     try:
+        document["seal"] = seal(document)
         text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     except (TypeError, ValueError) as error:
         raise BundleError(f"{place}: the manifest is no JSON ({error})") from None
@@ -145,7 +148,8 @@ def _check(contents: Mapping[str, bytes]) -> Bundle:
     manifest = parse_manifest(contents[MANIFEST])
     files = {name: content for name, content in contents.items() if name != MANIFEST}
     _check_files(manifest, files)
-    objects = _objects(manifest, files[MESHES])
+    _tensors(WEIGHTS, files)
+    objects = _objects(manifest, _tensors(MESHES, files))
     for model, network in objects:
         _check_network(network, files[network.file], len(model.keypoints))
     _check_network(manifest.locator, files[manifest.locator.file], len(objects))
@@ -176,11 +180,18 @@ def _check_files(manifest: Manifest, files: Mapping[str, bytes]) -> None:
             raise BundleError(f"{name} has been altered (SHA-256 differs); fetch the bundle again")
 
 
-def _objects(manifest: Manifest, meshes: bytes) -> list[tuple[ObjectModel, NetworkSpec]]:
+def _tensors(name: str, files: Mapping[str, bytes]) -> dict[str, NDArray[Any]]:
+    """Reads a safetensors file, which proves that it is one."""
     try:
-        tensors = safetensors.numpy.load(meshes)
+        return dict(safetensors.numpy.load(files[name]))
     except Exception as error:  # the reader's own error type is not public in all versions
-        raise BundleError(f"{MESHES} cannot be read ({error}); export the bundle again") from None
+        reason = str(error)[:200]
+        raise BundleError(f"{name} cannot be read ({reason}); export the bundle again") from None
+
+
+def _objects(
+    manifest: Manifest, tensors: Mapping[str, NDArray[Any]]
+) -> list[tuple[ObjectModel, NetworkSpec]]:
     objects = []
     for values, network in manifest.objects:
         name = values.get("name")

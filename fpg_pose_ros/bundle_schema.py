@@ -3,21 +3,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NoReturn, TypeVar, get_args
 
+from fpg_pose_ros.calibration import check_calibration
 from fpg_pose_ros.errors import BundleError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MANIFEST: Final = "bundle.json"
 WEIGHTS: Final = "weights.safetensors"
 MESHES: Final = "meshes.safetensors"
 MAX_OBJECTS: Final = 64
 
 NetworkKind = Literal["heatmap", "simcc", "locator"]
+Precision = Literal["float32", "int8"]
 T = TypeVar("T")
 
 # A plain file name: no folders, no hidden files, nothing a file system could read otherwise.
@@ -48,8 +51,10 @@ class NetworkSpec:
             where the network itself normalises.
         macs, params: cost of one run, and number of weights.
         extra: settings of the kind: `stride` (heatmap, locator), `bins_per_pixel` (simcc),
-            `crop_margin` (crop side over box side), those of `decode.DecodeParameters`, and, of a
-            heatmap network with a mask, `silhouette_bias` and `silhouette_sigma`.
+            `crop_margin` (crop side over box side), those of `decode.DecodeParameters` and of
+            `calibration`, and, of a heatmap network with a mask, `silhouette_bias` and
+            `silhouette_sigma`.
+        precision: what its convolutions are computed in; inputs and outputs are float32 always.
     """
 
     file: str
@@ -60,6 +65,7 @@ class NetworkSpec:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     extra: Mapping[str, float] = field(default_factory=dict)
+    precision: Precision = "float32"
 
     @property
     def has_mask(self) -> bool:
@@ -77,6 +83,7 @@ class NetworkSpec:
             "mean": list(self.mean),
             "std": list(self.std),
             "extra": dict(self.extra),
+            "precision": self.precision,
         }
 
 
@@ -103,8 +110,8 @@ def parse_manifest(data: bytes) -> Manifest:
     """Reads and checks the bytes of bundle.json.
 
     Raises:
-        BundleError: not JSON, of a newer format, or a value is missing or out of range; the
-            message names it.
+        BundleError: not JSON, of another format, altered, or a value is missing or out of range;
+            the message names it.
     """
     document = _json(data)
     version = _get(document, "format_version", int, "a whole number")
@@ -113,6 +120,8 @@ def parse_manifest(data: bytes) -> Manifest:
         raise BundleError(
             f"{MANIFEST}: format_version is {version}, only {FORMAT_VERSION} can be read; {remedy}"
         )
+    if document.get("seal") != seal(document):
+        raise BundleError(f"{MANIFEST} has been altered (seal differs); fetch the bundle again")
     name = _get(document, "name", str, "a text")
     if not 0 < len(name) <= 128 or not name.isprintable():
         _refuse("name", "1 to 128 printable characters")
@@ -128,13 +137,23 @@ def parse_manifest(data: bytes) -> Manifest:
     if used != set(files):
         different = ", ".join(sorted(used ^ set(files)))
         raise BundleError(f"{MANIFEST}: files listed and files used differ: {different}")
-    for optional in ("architecture", "costs", "training", "metrics"):
+    for optional in ("architecture", "costs", "training", "metrics", "calibration", "quantisation"):
         if not isinstance(document.get(optional, {}), dict):
             _refuse(optional, "an object")
     for cost, value in document.get("costs", {}).items():
         if value is not None:
             _whole(value, f"costs.{cost}", 0)
     return Manifest(name, document, objects, locator, files)
+
+
+def seal(document: Mapping[str, Any]) -> str:
+    """Returns SHA-256 (hexadecimal) of a manifest's values but for `seal`, in whatever layout.
+
+    It finds accidents. Whoever changes a manifest on purpose can compute it too.
+    """
+    values = {key: value for key, value in document.items() if key != "seal"}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _json(data: bytes) -> dict[str, Any]:
@@ -202,6 +221,7 @@ def _network(entry: dict[str, Any], where: str) -> NetworkSpec:
         mean=_triple(entry.get("mean", [0.0, 0.0, 0.0]), f"{where}.mean"),
         std=std,
         extra=_extra(_get(entry, "extra", dict, "an object", where), kind, f"{where}.extra"),
+        precision=_precision(entry, where),
     )
 
 
@@ -211,6 +231,15 @@ def _kind(entry: dict[str, Any], where: str) -> NetworkKind:
     if kind is None:
         _refuse(f"{where}.kind", "one of " + ", ".join(kinds))
     return kind
+
+
+def _precision(entry: dict[str, Any], where: str) -> Precision:
+    precisions: tuple[Precision, ...] = get_args(Precision)
+    given = entry.get("precision", "float32")
+    precision = next((precision for precision in precisions if given == precision), None)
+    if precision is None:
+        _refuse(f"{where}.precision", "one of " + ", ".join(precisions))
+    return precision
 
 
 def _extra(extra: dict[str, Any], kind: str, where: str) -> dict[str, float]:
@@ -223,7 +252,12 @@ def _extra(extra: dict[str, Any], kind: str, where: str) -> dict[str, float]:
                 _refuse(f"{where}.{key}", "a finite number")
         elif not _is_number(value) or value < 0 or (value == 0 and key in _NEEDED_EXTRA[kind]):
             _refuse(f"{where}.{key}", "a positive number")
-    return {key: float(value) for key, value in extra.items()}
+    settings = {key: float(value) for key, value in extra.items()}
+    try:
+        check_calibration(settings)
+    except ValueError as error:
+        raise BundleError(f"{MANIFEST}: {where}: {error}; calibrate the bundle again") from None
+    return settings
 
 
 def _triple(value: Any, where: str) -> tuple[float, float, float]:

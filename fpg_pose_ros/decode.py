@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -87,32 +88,52 @@ def decode_heatmap(
     flat = np.ascontiguousarray(logits, dtype=np.float32).reshape(count, -1)
     best = flat.argmax(axis=1)
     top = flat[np.arange(count), best][:, None]
-    scale = np.float32(1.0 / settings.temperature)
-    mass = np.exp((flat - top) * scale)
+    mass = flat - top
+    if settings.temperature != 1.0:
+        mass *= np.float32(1.0 / settings.temperature)
+    np.exp(mass, out=mass)
 
     radius = max(1, round(settings.window_px / stride))
-    reach = np.arange(-radius, radius + 1)
-    rows, columns = (best // width)[:, None] + reach, (best % width)[:, None] + reach
-    # A cell outside the map weighs nothing; its index is only clipped to be legal.
-    row_weight = (rows >= 0) & (rows < height)
-    column_weight = (columns >= 0) & (columns < width)
-    cells = rows.clip(0, height - 1)[:, :, None] * width + columns.clip(0, width - 1)[:, None]
-    window = np.take_along_axis(mass, cells.reshape(count, -1), axis=1).astype(np.float64)
-    window = window.reshape(cells.shape) * row_weight[:, :, None] * column_weight[:, None]
-
-    inside = window.sum(axis=(1, 2))
-    window /= inside[:, None, None]
-    along_x, along_y = window.sum(axis=1), window.sum(axis=2)
-    mean_x, var_x = _moments(along_x, reach)
-    mean_y, var_y = _moments(along_y, reach)
-    cov_xy = (reach @ window @ reach) - mean_x * mean_y
-    cells_xy = np.column_stack([best % width + mean_x, best // width + mean_y])
+    row, column = np.divmod(best, width)
+    total = mass.sum(axis=1)
+    # Within a rim of nothing every window is whole.
+    mass = mass.reshape(logits.shape)
+    low, high = min(row.min(), column.min()), max(row.max() - height, column.max() - width)
+    rim = radius if low < radius or high >= -radius else 0
+    if rim:
+        rimmed = np.zeros((count, height + 2 * rim, width + 2 * rim), dtype=np.float32)
+        rimmed[:, rim:-rim, rim:-rim] = mass
+        mass = rimmed
+    window, powers = _window(radius, width + 2 * rim)
+    middles = (np.arange(count) * mass.shape[1] + row + rim) * mass.shape[2] + column + rim
+    # Mass, means and second moments of all windows in one product.
+    sums = mass.take(middles[:, None] + window).astype(np.float64) @ powers
+    inside = sums[:, 0]
+    mean_x, mean_y, xx, yy, xy = (sums[:, 1:] / inside[:, None]).T
     spread = np.empty((count, 2, 2))
-    spread[:, 0, 0], spread[:, 1, 1] = var_x, var_y
-    spread[:, 0, 1] = spread[:, 1, 0] = cov_xy
-    confidence = inside / mass.sum(axis=1, dtype=np.float64)
-    pixels = (cells_xy + 0.5) * stride - 0.5
-    return _observations(pixels, spread * stride**2, confidence, settings)
+    spread[:, 0, 0], spread[:, 1, 1] = xx - mean_x * mean_x, yy - mean_y * mean_y
+    spread[:, 0, 1] = spread[:, 1, 0] = xy - mean_x * mean_y
+    cells = np.empty((count, 2))
+    cells[:, 0], cells[:, 1] = column + mean_x, row + mean_y
+    pixels: Array = (cells + 0.5) * stride - 0.5
+    return _observations(pixels, spread * stride**2, inside / total, settings)
+
+
+@lru_cache(maxsize=16)
+def _window(radius: int, across: int) -> tuple[NDArray[np.int_], Array]:
+    """Where the cells of a window are, and what they count for in its moments.
+
+    Args:
+        radius: half-width of the window, cells.
+        across: width of the map, cells.
+
+    Returns:
+        (N,) places after the window's middle; (N, 6) of each cell 1, x, y, x^2, y^2, x y,
+        counted from the middle.
+    """
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1].reshape(2, -1)
+    powers = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+    return y * across + x, powers.astype(np.float64)
 
 
 def decode_simcc(
@@ -166,7 +187,8 @@ def _observations(
     # Keeps the matrix positive definite after the diagonal was lowered.
     limit = 0.95 * np.sqrt(xx * yy)
     covariances[:, 0, 0], covariances[:, 1, 1] = xx, yy
-    covariances[:, 0, 1] = covariances[:, 1, 0] = np.clip(spread[:, 0, 1], -limit, limit)
+    clipped = np.maximum(np.minimum(spread[:, 0, 1], limit), -limit)
+    covariances[:, 0, 1] = covariances[:, 1, 0] = clipped
     # Mass elsewhere on the map means doubt about this mode as a whole.
     doubt = settings.covariance_scale / np.maximum(confidence, 1e-3)
     return KeypointObservations(pixels, covariances * doubt[:, None, None], confidence)

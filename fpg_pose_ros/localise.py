@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 from fpg_pose_ros.geometry import Array, apply_affine, invert_affine
 
 Box = tuple[float, float, float, float]
+
+# Boxes of one class that overlap more are of one thing. Peaks beyond the wanted ones are read as
+# spares for those that drop out.
+_SAME_THING: Final = 0.5
+_SPARE_PEAKS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -52,22 +57,39 @@ def locate(
         stride: input px a cell; cell j is centred at (j + 0.5) * stride - 0.5.
         A: (2, 3), input_px = A @ [image_px, 1].
         min_score: peaks below are left out.
-        max_per_class: the best peaks of a class that are kept.
+        max_per_class: how many instances of a class are wanted; of peaks whose boxes overlap so
+            much that they are of one thing the best is kept.
 
     Returns:
         The detections, the best first.
     """
     back = invert_affine(A)
     found = []
+    peaks = 1 if max_per_class == 1 else max_per_class + _SPARE_PEAKS
     for class_index, logits in enumerate(np.asarray(heat, dtype=np.float32)):
-        rows, columns = _peaks(logits, min_score, max_per_class)
+        rows, columns = _peaks(logits, min_score, peaks)
+        instances: list[Detection] = []
         for row, column in zip(rows, columns, strict=True):
             left, top, right, bottom = sides[:, row, column].astype(np.float64) * stride
             x, y = (column + 0.5) * stride - 0.5, (row + 0.5) * stride - 0.5
             corners = apply_affine(back, [[x - left, y - top], [x + right, y + bottom]])
             box = (*corners[0].tolist(), *corners[1].tolist())
-            found.append(Detection(class_index, _sigmoid(float(logits[row, column])), box))
+            if all(overlap(box, other.box) <= _SAME_THING for other in instances):
+                score = _sigmoid(float(logits[row, column]))
+                instances.append(Detection(class_index, score, box))
+        found += instances[:max_per_class]
     return sorted(found, key=lambda detection: -detection.score)
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Returns the intersection of two boxes (x0, y0, x1, y1) over their union, 0..1."""
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    tall = min(a[3], b[3]) - max(a[1], b[1])
+    if wide <= 0.0 or tall <= 0.0:
+        return 0.0
+    shared = wide * tall
+    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return shared / (both - shared)
 
 
 def _peaks(

@@ -16,6 +16,11 @@ from fpg_pose_ros.errors import MeshError
 from fpg_pose_ros.geometry import Array, Symmetries
 
 MAX_FACES: Final = 3000
+MAX_VERTICES: Final = 3 * MAX_FACES
+MAX_KEYPOINTS: Final = 512
+# An icosahedron has 59 besides the identity.
+MAX_DISCRETE_SYMMETRIES: Final = 64
+MAX_CONTINUOUS_SYMMETRIES: Final = 3
 # Nothing a camera-guided robot looks at is larger; millimetres read as metres are.
 MAX_DIAMETER_M: Final = 50.0
 
@@ -25,7 +30,7 @@ class Mesh:
     """A light mesh for overlays and markers (the textured one for rendering stays offline).
 
     Attributes:
-        vertices: (V, 3) float64, object frame, m.
+        vertices: (V, 3) float64, object frame, m, V <= 9000, within 50 m of its origin.
         faces: (F, 3) int32 vertex indices, F <= 3000.
         colors: (V, 3) uint8 RGB.
 
@@ -42,16 +47,16 @@ class Mesh:
         vertices = np.array(self.vertices, dtype=np.float64)
         faces = np.array(self.faces, dtype=np.int64)
         colors = np.array(self.colors, dtype=np.uint8)
-        if vertices.ndim != 2 or vertices.shape[1] != 3 or len(vertices) == 0:
+        if vertices.ndim != 2 or vertices.shape[1] != 3 or not 0 < len(vertices) <= MAX_VERTICES:
             raise MeshError(
-                f"mesh vertices have shape {vertices.shape}; (V, 3) with V > 0 is needed"
+                f"mesh vertices have shape {vertices.shape}; (V, 3) with 0 < V <= {MAX_VERTICES} "
+                "is needed"
             )
         if faces.ndim != 2 or faces.shape[1] != 3 or not 0 < len(faces) <= MAX_FACES:
             raise MeshError(
                 f"mesh faces have shape {faces.shape}; (F, 3) with 0 < F <= {MAX_FACES} is needed"
             )
-        if not np.isfinite(vertices).all():
-            raise MeshError("mesh vertices hold values that are not finite; repair the mesh")
+        _check_extent(vertices, "mesh vertices")
         if faces.min() < 0 or faces.max() >= len(vertices):
             raise MeshError(
                 f"mesh faces refer to vertices outside 0..{len(vertices) - 1}; repair the mesh"
@@ -107,13 +112,23 @@ class ObjectModel:
                 f"0..{MAX_DIAMETER_M} m (was a mesh in mm read as metres?)"
             )
         keypoints = np.array(self.keypoints, dtype=np.float64)
-        if keypoints.ndim != 2 or keypoints.shape[1] != 3 or len(keypoints) < 4:
+        if (
+            keypoints.ndim != 2
+            or keypoints.shape[1] != 3
+            or not 4 <= len(keypoints) <= MAX_KEYPOINTS
+        ):
             raise MeshError(
                 f"object {self.name}: keypoints have shape {keypoints.shape}; "
-                "(K, 3) with K >= 4 is needed"
+                f"(K, 3) with 4 <= K <= {MAX_KEYPOINTS} is needed"
             )
-        if not np.isfinite(keypoints).all():
-            raise MeshError(f"object {self.name}: keypoints hold values that are not finite")
+        _check_extent(keypoints, f"object {self.name}: keypoints")
+        discrete, continuous = self.symmetries.discrete, self.symmetries.continuous
+        if len(discrete) > MAX_DISCRETE_SYMMETRIES or len(continuous) > MAX_CONTINUOUS_SYMMETRIES:
+            raise MeshError(
+                f"object {self.name}: {len(discrete)} discrete and {len(continuous)} continuous "
+                f"symmetries; at most {MAX_DISCRETE_SYMMETRIES} and {MAX_CONTINUOUS_SYMMETRIES} "
+                "can be used"
+            )
         parts = {str(part): tuple(int(i) for i in indices) for part, indices in self.parts.items()}
         for part, indices in parts.items():
             if not indices or not all(0 <= i < len(keypoints) for i in indices):
@@ -166,3 +181,13 @@ class ObjectModel:
             raise MeshError(f"object {data.get('name', '?')}: field {error} is missing") from None
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise MeshError(f"object {data.get('name', '?')}: {error}") from None
+
+
+def _check_extent(points: Array, what: str) -> None:
+    if not np.isfinite(points).all():
+        raise MeshError(f"{what} hold values that are not finite; repair the mesh")
+    if np.abs(points).max() > MAX_DIAMETER_M:
+        raise MeshError(
+            f"{what} lie farther than {MAX_DIAMETER_M} m from the origin (was a mesh in mm "
+            "read as metres?)"
+        )

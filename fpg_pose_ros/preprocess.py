@@ -10,9 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpg_pose_ros.bundle_schema import NetworkSpec
-from fpg_pose_ros.geometry import Array, invert_affine
+from fpg_pose_ros.errors import CameraError
+from fpg_pose_ros.geometry import Array, Camera
 
 Image = NDArray[np.uint8]
+
+
+def check_image(image: Image, camera: Camera) -> None:
+    """Checks that an image is one, and its camera's.
+
+    Raises:
+        CameraError: image and camera differ in size.
+        ValueError: the image is not (H, W, 3) uint8.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"the image must be (H, W, 3) uint8, it is {image.shape} {image.dtype}")
+    if image.shape[:2] != (camera.height, camera.width):
+        raise CameraError(
+            f"the image is {image.shape[1]} x {image.shape[0]} px, the camera's width x height "
+            f"{camera.width} x {camera.height}; give the calibration of this image size"
+        )
 
 
 def letterbox_affine(image_size: tuple[int, int], input_size: tuple[int, int]) -> Array:
@@ -45,20 +62,22 @@ def resample(image: Image, A: Array, size: tuple[int, int]) -> Image:
     levels = max(0, math.floor(math.log2(1.0 / A[0, 0]) + 0.3))
     if levels:
         step = 2**levels
-        inverse = invert_affine(A)
-        low = np.floor(inverse[:, 2]).astype(int) - step
-        high = np.ceil(inverse @ [columns - 1, rows - 1, 1]).astype(int) + 1 + step
-        left, top = np.maximum(low, 0)
-        wide = max(0, (min(high[0], image.shape[1]) - left) // step * step)
-        tall = max(0, (min(high[1], image.shape[0]) - top) // step * step)
+        # Plain numbers: NumPy takes longer for each call than for all the arithmetic.
+        (scale, _, x), (_, _, y) = A.tolist()
+        left = max(0, math.floor(-x / scale) - step)
+        top = max(0, math.floor(-y / scale) - step)
+        right = min(image.shape[1], math.ceil((columns - 1 - x) / scale) + 1 + step)
+        bottom = min(image.shape[0], math.ceil((rows - 1 - y) / scale) + 1 + step)
+        wide, tall = max(0, right - left) // step * step, max(0, bottom - top) // step * step
         if wide and tall:
             image = image[top : top + tall, left : left + wide]
             for level in range(1, levels + 1):
                 half = (wide >> level, tall >> level)
                 image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
             # Pixel i of the small image covers i * step .. i * step + step - 1.
-            shift = A[:, 2] + A[:, :2] @ [left + 0.5 * (step - 1), top + 0.5 * (step - 1)]
-            A = np.column_stack([A[:, :2] * step, shift])
+            middle = 0.5 * (step - 1)
+            x, y, scale = x + scale * (left + middle), y + scale * (top + middle), scale * step
+            A = np.array([[scale, 0.0, x], [0.0, scale, y]])
     window = cv2.warpAffine(image, A, (columns, rows), flags=cv2.INTER_LINEAR)
     return np.asarray(window, dtype=np.uint8)
 

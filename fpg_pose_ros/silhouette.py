@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fpg_pose_ros.geometry import Array, Camera, apply_affine, exp_so3, transform
+from fpg_pose_ros.geometry import Array, Camera, apply_affine, exp_so3
 from fpg_pose_ros.objects import Mesh
 from fpg_pose_ros.solve import PnPSolution
 
@@ -44,7 +45,8 @@ class Silhouette:
         chosen = corners[np.searchsorted(share, places)]
         u, v = np.sort(rng.random((2, _POINTS)), axis=0)
         weights = np.stack([u, v - u, 1.0 - v], axis=1)
-        self.points = np.einsum("nc,ncd->nd", weights, chosen)
+        # Single precision moves a point by less than a thousandth of a cell.
+        self.points = np.einsum("nc,ncd->nd", weights, chosen).astype(np.float32)
 
     def area(
         self, T_camera_object: Array, camera: Camera, A: Array, size: tuple[int, int]
@@ -57,18 +59,46 @@ class Silhouette:
             A: (2, 3), crop_px = A @ [image_px, 1].
             size: (height, width) of the crop, px.
         """
-        pixels = apply_affine(A, camera.project(transform(T_camera_object, self.points)))
-        cells = np.floor((pixels[np.isfinite(pixels).all(axis=1)] + 0.5) / _CELL_PX)
         rows, columns = (int(np.ceil(side / _CELL_PX)) for side in size)
-        inside = (cells >= 0).all(axis=1) & (cells[:, 0] < columns) & (cells[:, 1] < rows)
-        grid = np.zeros(rows * columns, dtype=np.bool_)
-        grid[(cells[inside, 1] * columns + cells[inside, 0]).astype(np.int64)] = True
-        return float(grid.sum()) * _CELL_PX**2
+        # Cells begin at 1: what lies outside the crop goes to a rim around it.
+        to_cells = A / _CELL_PX
+        to_cells[:, 2] += 0.5 / _CELL_PX + 1.0
+        x, y = self._image(T_camera_object, camera, to_cells)
+        np.clip(x, 0.0, columns + 1.0, out=x)
+        np.clip(y, 0.0, rows + 1.0, out=y)
+        across = columns + 2
+        # Whole numbers up to 2^24 are exact in single precision.
+        cells = (np.floor(y) * across + np.floor(x)).astype(np.intp)
+        grid = np.zeros((rows + 2) * across, dtype=np.bool_)
+        grid[cells] = True
+        inner = grid.reshape(rows + 2, across)[1:-1, 1:-1]
+        return float(np.count_nonzero(inner)) * _CELL_PX**2
+
+    def _image(
+        self, T_camera_object: Array, camera: Camera, B: Array
+    ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+        """The points before the camera at B @ [image_px, 1], B (2, 3): x and y, (n,) each."""
+        # Without a lens one matrix leads from the object to homogeneous coordinates in the end.
+        matrix = T_camera_object[:3]
+        if not camera.distorts:
+            matrix = np.vstack([B @ camera.K, [0.0, 0.0, 1.0]]) @ matrix
+        mapped = cv2.transform(self.points[None], matrix.astype(np.float32))[0]
+        depth = mapped[:, 2]
+        if not depth.min() > 0.0:
+            mapped = mapped[depth > 0.0]
+            depth = mapped[:, 2]
+        x, y = mapped[:, 0] / depth, mapped[:, 1] / depth
+        if not camera.distorts:
+            return x, y
+        pixels = camera.project_normalised(np.column_stack([x, y]))
+        x, y = apply_affine(B, pixels[np.isfinite(pixels).all(axis=1)]).T
+        return x, y
 
 
 def seen_area(logits: NDArray[np.float32], stride: float) -> float:
     """Returns the cover, crop px^2, that the network predicts; logits (h, w), cells of `stride`."""
-    return float(np.sum(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))) * stride**2
+    odds = np.exp(np.minimum(-logits, 60.0))  # more is beyond single precision
+    return float(np.sum(1.0 / (1.0 + odds), dtype=np.float64)) * stride**2
 
 
 def log_distance_ratio(rendered: float, seen: float) -> float | None:
@@ -94,16 +124,16 @@ def refine_distance(
     """
     scale = extra.get("pose_covariance_scale", 1.0)
     t = solution.T_camera_object[:3, 3]
-    gradient = np.concatenate([t / (t @ t), np.zeros(3)])  # of the log distance
+    gradient = t / (t @ t)  # of the log distance; turning does not change it
     P = solution.covariance * scale
     innovation = log_ratio - extra["silhouette_bias"]
-    variance = float(gradient @ P @ gradient) + extra["silhouette_sigma"] ** 2
+    tied = P[:, :3] @ gradient
+    variance = float(tied[:3] @ gradient) + extra["silhouette_sigma"] ** 2
     if innovation**2 > _GATE * variance:
         return solution
-    gain = P @ gradient / variance
-    step = gain * innovation
+    step = tied * (innovation / variance)
     T = solution.T_camera_object.copy()
     T[:3, :3] = exp_so3(step[3:]) @ T[:3, :3]
     T[:3, 3] += step[:3]
-    covariance = (P - np.outer(gain, gradient @ P)) / scale
-    return replace(solution, T_camera_object=T, covariance=0.5 * (covariance + covariance.T))
+    covariance = (P - tied[:, None] * (tied / variance)) / scale
+    return replace(solution, T_camera_object=T, covariance=covariance)

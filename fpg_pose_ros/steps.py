@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from fpg_pose_ros.backends import Tensor
 from fpg_pose_ros.bundle import NetworkSpec
 from fpg_pose_ros.decode import (
     DecodeParameters,
@@ -14,7 +17,6 @@ from fpg_pose_ros.decode import (
 )
 from fpg_pose_ros.errors import FpgPoseError
 from fpg_pose_ros.geometry import Array, Camera, CropBox, apply_affine, invert_affine
-from fpg_pose_ros.infer import Tensor
 from fpg_pose_ros.localise import Box
 from fpg_pose_ros.objects import ObjectModel
 from fpg_pose_ros.silhouette import (
@@ -101,7 +103,9 @@ def reprojection_error(
     Each weighs by how sure it is: what the network could not see says nothing of the pose.
     """
     T, inliers = solution.T_camera_object, solution.inliers
-    projected = camera.project(model.keypoints[inliers] @ T[:3, :3].T + T[:3, 3])
-    squared = np.sum((projected - observations.pixels[inliers]) ** 2, axis=1)
-    variances = np.trace(observations.covariances[inliers], axis1=1, axis2=2)
-    return float(np.sqrt(np.average(squared, weights=1.0 / variances)))
+    points, seen, covariances = model.keypoints, observations.pixels, observations.covariances
+    if not inliers.all():
+        points, seen, covariances = points[inliers], seen[inliers], covariances[inliers]
+    missed = camera.project(points @ T[:3, :3].T + T[:3, 3]) - seen
+    weights = 1.0 / (covariances[:, 0, 0] + covariances[:, 1, 1])
+    return math.sqrt(float(weights @ np.einsum("ki,ki->k", missed, missed) / weights.sum()))

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,14 +18,17 @@ from tqdm import tqdm
 
 from fpg_pose_ros.bundle import read_bundle
 from fpg_pose_ros.errors import CameraError, DatasetError
-from fpg_pose_ros.estimator import Estimator, PoseEstimate
+from fpg_pose_ros.estimator import Estimator, Limits, PoseEstimate
 from fpg_pose_ros.geometry import quaternion_wxyz
+from fpg_pose_ros.objects import ObjectModel
 from fpg_pose_ros.overlay import draw
 from fpg_pose_ros.sources import Frame, open_source, read_camera
+from offline_search.estimate_bag import PosedBag, added_poses, is_ros2_bag
 
 POSES_FILE: Final = "poses.csv"
 VIDEO_FILE: Final = "overlay.mp4"
 PICTURES_FOLDER: Final = "overlays"
+BAG_FOLDER: Final = "bag"
 #: Pose columns: metres, unit quaternion, then standard deviations in metres and radians.
 COLUMNS: Final = (
     "frame",
@@ -68,10 +71,14 @@ def estimate(
     camera: Path | None = None,
     topic: str | None = None,
     overlays: Overlays = "images",
+    backend: str = "onnxruntime",
     threads: int = 1,
+    device: str = "cpu",
     min_score: float = 0.3,
     max_reprojection_error: float = 0.12,
     limit: int | None = None,
+    bag: bool = True,
+    bag_out: Path | None = None,
 ) -> Summary:
     """The command: estimate poses in all images of a source.
 
@@ -82,10 +89,15 @@ def estimate(
         camera: calibration file; needed where the source holds none.
         topic: image topic of a bag with several.
         overlays: pictures of each frame, one video, or nothing.
+        backend: what runs the networks, see `fpg_pose_ros.backends`.
         threads: of one inference.
-        min_score: see `Estimator`.
-        max_reprojection_error: see `Estimator`.
+        device: cpu or cuda.
+        min_score: see `Limits`.
+        max_reprojection_error: see `Limits`.
         limit: stop after so many images.
+        bag: of a ROS 2 bag, write a copy with the poses in it.
+        bag_out: where to; a folder that is not there yet. By default `bag` in the output folder,
+            where it replaces an earlier one.
 
     Raises:
         FpgPoseError: bundle, source or calibration cannot be used.
@@ -94,9 +106,10 @@ def estimate(
     frames = open_source(source, read_camera(camera) if camera else None, topic=topic)
     estimator = Estimator(
         opened,
+        backend=backend,
         threads=threads,
-        min_score=min_score,
-        max_reprojection_error=max_reprojection_error,
+        device=device,
+        limits=Limits(min_score=min_score, max_reprojection_error=max_reprojection_error),
     )
     models = [item.model for item in opened.objects]
     times: list[float] = []
@@ -107,24 +120,41 @@ def estimate(
         writer = csv.writer(table)
         writer.writerow(COLUMNS)
         pictures = stack.enter_context(_pictures(output, overlays))
+        copy = stack.enter_context(_copy(source, output, bag_out, models)) if bag else None
         bar = tqdm(islice(frames, limit), "estimate", limit, unit="image", dynamic_ncols=True)
         for frame in stack.enter_context(bar):
             if frame.camera is None:
                 raise CameraError(f"{source}: {frame.name} has no calibration; give --camera FILE")
-            result = estimator.estimate(frame.image, frame.camera, frame.stamp_ns)
+            result = estimator.estimate(frame.image, frame.camera, frame.stamp_ns, frame.frame_id)
             times.append(result.times.total_ms)
             poses += len(result.estimates)
             writer.writerows(row(frame, item, times[-1]) for item in result.estimates)
+            picture = None
             if overlays != "none":
-                pictures.add(frame, draw(frame.image, frame.camera, result.estimates, models))
-    if not times:
-        raise DatasetError(f"{source} holds no images")
+                picture = draw(frame.image, frame.camera, result.estimates, models)
+                pictures.add(frame, picture)
+            if copy is not None:
+                copy.add(frame, result, picture)
+        if not times:
+            raise DatasetError(f"{source} holds no images")
     summary = Summary(len(times), poses, float(np.median(times)), output)
     print(
         f"{summary.poses} poses in {summary.frames} images, {summary.ms_p50:.1f} ms an image; "
         f"see {output / POSES_FILE}"
     )
     return summary
+
+
+def _copy(
+    source: Path, output: Path, bag_out: Path | None, models: Sequence[ObjectModel]
+) -> AbstractContextManager[PosedBag | None]:
+    """The copy of a ROS 2 bag that poses are added to; nothing for other sources."""
+    if not is_ros2_bag(source):
+        if bag_out is not None:
+            raise DatasetError(f"--bag-out: {source} is no ROS 2 bag (MCAP or db3)")
+        return nullcontext()
+    names = [model.name for model in models]
+    return added_poses(source, bag_out or output / BAG_FOLDER, names, replace=bag_out is None)
 
 
 def row(frame: Frame, item: PoseEstimate, total_ms: float) -> list[str | int]:

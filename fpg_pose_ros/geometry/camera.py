@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Literal, get_args
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fpg_pose_ros.errors import CameraError
+from fpg_pose_ros.geometry.crop import apply_affine, invert_affine
 from fpg_pose_ros.geometry.types import Array
 
 CameraModel = Literal["pinhole", "plumb_bob", "rational_polynomial", "equidistant"]
@@ -67,10 +69,15 @@ class Camera:
         """Vertical focal length, px."""
         return float(self.K[1, 1])
 
-    @property
+    @cached_property
     def distorts(self) -> bool:
         """Whether the lens bends anything; an equidistant one does even with zeros."""
         return self.model == "equidistant" or bool(np.any(self.distortion))
+
+    @cached_property
+    def _inverse(self) -> Array:
+        """(2, 3), from pixels to coordinates at z = 1 where there is no distortion."""
+        return invert_affine(self.K[:2])
 
     def project(self, points_camera: ArrayLike) -> Array:
         """Projects points (N, 3) of the camera frame (m) to pixels (N, 2), lens distortion and all.
@@ -78,20 +85,23 @@ class Camera:
         Points that are not in front of the camera (z <= 0) give NaN.
         """
         points = np.asarray(points_camera, dtype=np.float64).reshape(-1, 3)
-        depth = np.where(points[:, 2:] > 0, points[:, 2:], np.nan)
+        depth = points[:, 2:]
+        if not depth.min(initial=np.inf) > 0:
+            depth = np.where(depth > 0, depth, np.nan)
         return self.project_normalised(points[:, :2] / depth)
 
     def project_normalised(self, normalised: ArrayLike) -> Array:
         """Maps ideal image coordinates (N, 2) at z = 1 to pixels (N, 2), undoing `normalise`."""
         xy = np.asarray(normalised, dtype=np.float64).reshape(-1, 2)
         if not self.distorts or len(xy) == 0:
-            pixels: Array = xy @ self.K[:2, :2].T + self.K[:2, 2]
-            return pixels
+            return apply_affine(self.K[:2], xy)
         if self.model == "equidistant":
             bent = cv2.fisheye.distortPoints(xy[None], self.K, self.distortion)[0]
-        else:
+        elif self.distortion[12:].any():  # a tilted sensor
             rays, zero = np.column_stack([xy, np.ones(len(xy))]), np.zeros(3)
             bent = cv2.projectPoints(rays, zero, zero, self.K, self.distortion)[0][:, 0]
+        else:
+            bent = _bent(xy, self.distortion) * [self.fx, self.fy] + self.K[:2, 2]
         return np.asarray(bent, dtype=np.float64)
 
     def normalise(self, pixels: ArrayLike) -> Array:
@@ -101,9 +111,7 @@ class Camera:
         """
         px = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
         if not self.distorts or len(px) == 0:
-            fx, skewness, cx = self.K[0]
-            y = (px[:, 1] - self.K[1, 2]) / self.K[1, 1]
-            return np.column_stack([(px[:, 0] - cx - skewness * y) / fx, y])
+            return apply_affine(self._inverse, px)
         if self.model == "equidistant":
             straight = cv2.fisheye.undistortPoints(px[None], self.K, self.distortion)[0]
         else:
@@ -125,13 +133,32 @@ class Camera:
         px = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
         cov = np.asarray(covariances, dtype=np.float64)
         if not self.distorts:
-            inverse = np.linalg.inv(self.K[:2, :2])
+            inverse = self._inverse[:, :2]
             return self.normalise(px), inverse @ cov @ inverse.T
         step = 0.25
         shifts = np.array([[0.0, 0.0], [step, 0.0], [-step, 0.0], [0.0, step], [0.0, -step]])
         xy = self.normalise((px + shifts[:, None]).reshape(-1, 2)).reshape(5, -1, 2)
         jacobian = np.stack([xy[1] - xy[2], xy[3] - xy[4]], axis=-1) / (2.0 * step)
         return xy[0], jacobian @ cov @ np.swapaxes(jacobian, 1, 2)
+
+
+def _bent(xy: Array, distortion: Array) -> Array:
+    """Bends coordinates (N, 2) as plumb_bob and rational_polynomial lenses do but for a tilt.
+
+    The formula is that of `cv2.projectPoints`, which also derives it and so takes milliseconds for
+    thousands of points.
+    """
+    k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = [*distortion.tolist(), *[0.0] * 12][:12]
+    x, y = np.ascontiguousarray(xy.T)
+    xx, yy, both = x * x, y * y, 2.0 * x * y
+    r2 = xx + yy
+    radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    if k4 or k5 or k6:
+        radial /= 1.0 + r2 * (k4 + r2 * (k5 + r2 * k6))
+    bent = np.empty_like(xy)
+    bent[:, 0] = x * radial + p1 * both + p2 * (r2 + 2.0 * xx) + r2 * (s1 + r2 * s2)
+    bent[:, 1] = y * radial + p2 * both + p1 * (r2 + 2.0 * yy) + r2 * (s3 + r2 * s4)
+    return bent
 
 
 def _checked_intrinsics(value: ArrayLike) -> Array:

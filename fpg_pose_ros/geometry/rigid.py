@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
-from transforms3d.quaternions import mat2quat, quat2mat
+from transforms3d.quaternions import quat2mat
 
 from fpg_pose_ros.geometry.types import Array
 
 
 def make_transform(rotation: ArrayLike, translation: ArrayLike) -> Array:
     """Builds a 4x4 transform from a 3x3 rotation and a translation of 3 values (m)."""
-    result = np.eye(4)
+    result = np.zeros((4, 4))
     result[:3, :3] = rotation
     result[:3, 3] = np.asarray(translation, dtype=np.float64).reshape(3)
+    result[3, 3] = 1.0
     return result
 
 
@@ -56,14 +59,21 @@ def skew(vector: ArrayLike) -> Array:
 
 def exp_so3(rotation_vector: ArrayLike) -> Array:
     """Returns the 3x3 rotation about a vector of 3 by its length (rad): Rodrigues' formula."""
-    vector = np.asarray(rotation_vector, dtype=np.float64).reshape(3)
-    angle = float(np.sqrt(vector @ vector))
-    cross = skew(vector)
-    if angle < 1e-6:  # the series; its next term is below double precision
-        return np.eye(3) + cross + 0.5 * cross @ cross
-    sine, versine = np.sin(angle) / angle, 2.0 * (np.sin(0.5 * angle) / angle) ** 2
-    rotation: Array = np.eye(3) + sine * cross + versine * (cross @ cross)
-    return rotation
+    # Plain numbers: NumPy takes longer for each call than for all the arithmetic.
+    x, y, z = np.asarray(rotation_vector, dtype=np.float64).reshape(3).tolist()
+    angle = math.sqrt(x * x + y * y + z * z)
+    sine, versine = 1.0, 0.5  # the series; its next term is below double precision
+    if not angle < 1e-6:
+        sine = math.sin(angle) / angle
+        versine = 2.0 * (math.sin(0.5 * angle) / angle) ** 2
+    xy, xz, yz = versine * x * y, versine * x * z, versine * y * z
+    return np.array(
+        [
+            [1.0 - versine * (y * y + z * z), xy - sine * z, xz + sine * y],
+            [xy + sine * z, 1.0 - versine * (x * x + z * z), yz - sine * x],
+            [xz - sine * y, yz + sine * x, 1.0 - versine * (x * x + y * y)],
+        ]
+    )
 
 
 def log_so3(rotation: ArrayLike) -> Array:
@@ -84,8 +94,22 @@ def rotation_angle(R_a: ArrayLike, R_b: ArrayLike) -> float:
 
 def quaternion_wxyz(rotation: ArrayLike) -> Array:
     """Returns the unit quaternion (4,), scalar first and not negative, of a 3x3 rotation."""
-    quaternion = np.asarray(mat2quat(np.asarray(rotation, dtype=np.float64)), dtype=np.float64)
-    return -quaternion if quaternion[0] < 0 else quaternion
+    # Shepperd's method (J. Guidance and Control 1, 1978): the largest of the four is a root, the
+    # others are quotients by it. In plain numbers, since there are few.
+    (a, b, c), (d, e, f), (g, h, i) = np.asarray(rotation, dtype=np.float64).tolist()
+    squares = 1.0 + a + e + i, 1.0 + a - e - i, 1.0 - a + e - i, 1.0 - a - e + i
+    largest = max(squares)
+    if largest == squares[0]:
+        parts = largest, h - f, c - g, d - b
+    elif largest == squares[1]:
+        parts = h - f, largest, d + b, c + g
+    elif largest == squares[2]:
+        parts = c - g, d + b, largest, h + f
+    else:
+        parts = d - b, c + g, h + f, largest
+    w, x, y, z = parts
+    length = math.copysign(math.sqrt(w * w + x * x + y * y + z * z), w)
+    return np.array([w / length, x / length, y / length, z / length])
 
 
 def rotation_from_quaternion_wxyz(quaternion: ArrayLike) -> Array:

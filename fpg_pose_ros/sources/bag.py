@@ -74,7 +74,14 @@ def bag_frames(path: Path, camera: Camera | None, topic: str | None = None) -> I
             image = _image(path, message, connection.msgtype)
             stamp = message.header.stamp
             stamp_ns = int(stamp.sec) * 10**9 + int(stamp.nanosec) or int(received_ns)
-            yield Frame(image, current, stamp_ns, name=f"{path.stem}_{stamp_ns}")
+            yield Frame(
+                image,
+                current,
+                stamp_ns,
+                name=f"{path.stem}_{stamp_ns}",
+                frame_id=message.header.frame_id,
+                received_ns=int(received_ns),
+            )
 
 
 def _messages(path: Path, reader: Any, connections: list[Any]) -> Iterator[tuple[Any, Any, int]]:

@@ -22,6 +22,8 @@ class Frame:
         stamp_ns: time of the image, ns.
         ground_truth: true T_camera_object (4, 4), m, by object name; empty where not known.
         name: what to call it in messages and file names.
+        frame_id: the camera's frame, of images from a bag.
+        received_ns: when it was recorded, of images from a bag, ns.
     """
 
     image: NDArray[np.uint8]
@@ -29,3 +31,5 @@ class Frame:
     stamp_ns: int = 0
     ground_truth: Mapping[str, Array] = field(default_factory=dict)
     name: str = ""
+    frame_id: str = ""
+    received_ns: int = 0

@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 
 from fpg_pose_ros.bundle import Bundle, write_bundle
-from fpg_pose_ros.geometry import Camera
 
 # For the modules that several tests share.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,8 +32,8 @@ def cube_bundle(
 
 
 @pytest.fixture(scope="session")
-def take_photograph() -> Callable[[Camera, NDArray[np.float64]], NDArray[np.uint8]]:
-    """A function (camera, T_camera_object) -> picture of the cube."""
+def take_photograph() -> Callable[..., NDArray[np.uint8]]:
+    """A function (camera, T_camera_object, ...) -> picture of cubes."""
     import cube_world
 
     return cube_world.photograph

@@ -49,15 +49,16 @@ def cube_model() -> ObjectModel:
     return ObjectModel("cube", SIDE * np.sqrt(3), vertices, parts, Symmetries(), mesh)
 
 
-def photograph(camera: Camera, T_camera_object: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) of the balls, each drawn where the lens puts it, far ones first."""
+def photograph(camera: Camera, *T_camera_object: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) of the balls of cubes, each where the lens puts it, far ones first."""
     image = np.full((camera.height, camera.width, 3), BACKGROUND, np.uint8)
-    points = transform(T_camera_object, cube_model().keypoints)
+    corners = cube_model().keypoints
+    points = np.concatenate([transform(T, corners) for T in T_camera_object] or [corners[:0]])
     pixels = camera.project(points)
     for k in np.argsort(-points[:, 2]):
         radius = 0.009 * camera.fx / points[k, 2]
         centre = np.round(pixels[k] * 16).astype(int)
-        colour = tuple(int(c) for c in COLOURS[k])
+        colour = tuple(int(c) for c in COLOURS[k % len(COLOURS)])
         cv2.circle(image, centre.tolist(), round(radius * 16), colour, -1, cv2.LINE_AA, 4)
     return image
 

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from fpg_pose_ros import bundle_files
 from fpg_pose_ros.bundle import MANIFEST, MESHES, pack_meshes, read_bundle, write_bundle
+from fpg_pose_ros.bundle_schema import seal
 from fpg_pose_ros.errors import BundleError
 
 
@@ -40,6 +41,7 @@ def zipped(parts, tmp_path):
 def change_manifest(place: Path, change) -> None:
     document = json.loads((place / MANIFEST).read_text())
     change(document)
+    document["seal"] = seal(document)
     (place / MANIFEST).write_text(json.dumps(document))
 
 
@@ -128,24 +130,24 @@ def test_a_zip_with_any_one_byte_changed_is_refused_or_unharmed(zipped):
         assert (after.hash, after.files) == (before.hash, before.files)  # a date, a comment
 
 
-def test_a_manifest_with_any_one_byte_changed_gives_a_bundle_error_or_another_hash(place):
+def test_a_manifest_with_any_one_byte_changed_gives_a_bundle_error_or_the_same_values(place):
     content = (place / MANIFEST).read_bytes()
-    before = read_bundle(place).hash
+    before = read_bundle(place).manifest
     rng = np.random.default_rng(1)
     for at in rng.integers(0, len(content), 120):
         changed = bytearray(content)
         changed[at] = int(rng.integers(256))
         (place / MANIFEST).write_bytes(bytes(changed))
         try:
-            after = read_bundle(place).hash
+            after = read_bundle(place).manifest
         except BundleError:
             continue
-        assert after != before or bytes(changed) == content
+        assert after == before
 
 
 def test_a_bundle_of_a_newer_format_says_to_update(place):
-    change_manifest(place, lambda document: document.update(format_version=2))
-    with pytest.raises(BundleError, match=r"format_version is 2.*update"):
+    change_manifest(place, lambda document: document.update(format_version=3))
+    with pytest.raises(BundleError, match=r"format_version is 3.*update"):
         read_bundle(place)
 
 
@@ -221,10 +223,80 @@ def test_a_zip_that_names_a_file_twice_is_refused(zipped, tmp_path):
         read_bundle(bad)
 
 
-def test_too_many_files_are_refused(zipped, tmp_path):
+def test_too_many_files_are_refused(zipped, place, tmp_path):
     many = {f"f{i}.onnx": b"x" for i in range(300)}
-    with pytest.raises(BundleError, match="files"):
+    with pytest.raises(BundleError, match="more than 256 files"):
         read_bundle(rezip(zipped, tmp_path / "many.zip", **many))
+    for name, content in many.items():
+        (place / name).write_bytes(content)
+    with pytest.raises(BundleError, match="more than 256 files"):
+        read_bundle(place)
+
+
+def test_a_zip_of_very_many_files_is_refused_before_they_are_listed(zipped, tmp_path, monkeypatch):
+    many = rezip(zipped, tmp_path / "many.zip", **{f"f{i}.onnx": b"x" for i in range(600)})
+
+    def too_late(*_):
+        raise AssertionError("the list was made")
+
+    monkeypatch.setattr(bundle_files.zipfile, "ZipFile", too_late)
+    with pytest.raises(BundleError, match="more than 256 files"):
+        read_bundle(many)
+
+
+def test_a_zip_file_larger_than_any_bundle_is_not_opened(zipped):
+    with open(zipped, "ab") as file:
+        file.truncate(bundle_files.MAX_ZIP_BYTES + 1)
+    with pytest.raises(BundleError, match="larger than 65 MiB"):
+        read_bundle(zipped)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFDIR, stat.S_IFCHR])
+def test_a_zip_with_anything_but_plain_files_is_refused(zipped, kind):
+    with zipfile.ZipFile(zipped, "a") as archive:
+        entry = zipfile.ZipInfo("weights2.safetensors")
+        entry.external_attr = (kind | 0o777) << 16
+        archive.writestr(entry, "/etc/passwd")
+    with pytest.raises(BundleError, match="special file"):
+        read_bundle(zipped)
+
+
+def test_names_that_are_one_where_case_does_not_count_are_refused(zipped, place, tmp_path):
+    with pytest.raises(BundleError, match="upper and lower case"):
+        read_bundle(rezip(zipped, tmp_path / "bad.zip", **{"Pose.onnx": b"x"}))
+    (place / "POSE.onnx").write_bytes(b"x")
+    with pytest.raises(BundleError, match="upper and lower case"):
+        read_bundle(place)
+
+
+def test_a_zip_with_a_file_of_no_name_is_refused(zipped):
+    content = zipped.read_bytes()
+    at = content.rindex(b"PK\x01\x02")  # of the last file; its name's length, then no name
+    changed = content[: at + 28] + b"\0\0" + content[at + 30 :]
+    zipped.write_bytes(changed)
+    with pytest.raises(BundleError):
+        read_bundle(zipped)
+
+
+def test_a_pipe_in_a_bundle_is_refused_and_not_waited_for(place):
+    (place / "pose.onnx").unlink()
+    os.mkfifo(place / "pose.onnx")
+    with pytest.raises(BundleError, match=r"pose\.onnx is not a plain file"):
+        read_bundle(place)
+
+
+@pytest.mark.parametrize("put", [lambda path: path.symlink_to("/etc/passwd"), os.mkfifo])
+def test_a_file_that_becomes_a_link_or_a_pipe_while_it_is_read_is_refused(place, monkeypatch, put):
+    check = bundle_files._check_sizes
+
+    def exchange(*arguments):
+        check(*arguments)
+        (place / "pose.onnx").unlink()
+        put(place / "pose.onnx")
+
+    monkeypatch.setattr(bundle_files, "_check_sizes", exchange)
+    with pytest.raises(BundleError, match=r"pose\.onnx (cannot be read|is not a plain file)"):
+        read_bundle(place)
 
 
 def set_in(*path, value):
@@ -237,6 +309,7 @@ def set_in(*path, value):
 
 
 NETWORK = ("objects", 0, "network")
+TURNS = [np.eye(4).tolist()] * 65
 
 
 @pytest.mark.parametrize(
@@ -252,6 +325,10 @@ NETWORK = ("objects", 0, "network")
         (set_in("objects", 0, "model", "diameter", value=1e4), "diameter"),
         (set_in("objects", 0, "model", "keypoints", value=[[0, 0]]), "keypoints"),
         (set_in("objects", 0, "model", "keypoints", value="many"), "cube"),
+        (set_in("objects", 0, "model", "keypoints", value=[[0, 0, 0]] * 600), "keypoints"),
+        (set_in("objects", 0, "model", "keypoints", value=[[0, 0, 99]] * 8), "keypoints"),
+        (set_in("objects", value=[{}] * 65), "objects"),
+        (set_in("objects", 0, "model", "symmetries", value={"discrete": TURNS}), "65 discrete"),
         (set_in("objects", 0, "model", "parts", value={"head": [99]}), "head"),
         (set_in("objects", 0, "model", "parts", value=[1]), "cube"),
         (set_in("objects", 0, "model", "symmetries", value={"discrete": [[1]]}), "discrete"),
@@ -268,6 +345,8 @@ NETWORK = ("objects", 0, "network")
         (set_in(*NETWORK, "macs", value=-1), "macs"),
         (set_in(*NETWORK, "params", value=1.5), "params"),
         (set_in(*NETWORK, "std", value=[1, 0, 1]), "std"),
+        (set_in(*NETWORK, "precision", value="float8"), "precision"),
+        (set_in("quantisation", value="int8"), "quantisation"),
         (set_in(*NETWORK, "mean", value=[1, 2]), "mean"),
         (set_in(*NETWORK, "mean", value=[10**400, 2, 3]), "mean"),
         (set_in(*NETWORK, "extra", value={"crop_margin": 1.2}), "stride"),
@@ -276,6 +355,8 @@ NETWORK = ("objects", 0, "network")
         (set_in(*NETWORK, "extra", "sigma_px", value="wide"), "sigma_px"),
         (set_in(*NETWORK, "extra", "silhouette_sigma", value=-0.1), "silhouette_sigma"),
         (set_in(*NETWORK, "extra", "silhouette_bias", value="left"), "silhouette_bias"),
+        (set_in(*NETWORK, "extra", "score_raw_0", value=0.1), "score_probability_0"),
+        (set_in(*NETWORK, "extra", "covariance_depth", value=0.0), "calibrate the bundle again"),
         (set_in("locator", value=None), "locator"),
         (set_in("locator", "kind", value="heatmap"), "crop_margin"),
         (set_in("files", value=[]), "files"),
@@ -315,6 +396,8 @@ def test_no_value_anywhere_in_a_manifest_gives_another_error_than_a_bundle_error
         for value in strange:
             changed = copy.deepcopy(document)
             set_in(*path, value=value)(changed)
+            if path != ("seal",):
+                changed["seal"] = seal(changed)
             (place / MANIFEST).write_text(json.dumps(changed))
             try:
                 read_bundle(place)
@@ -364,6 +447,23 @@ def test_a_broken_mesh_is_refused(place, cube_bundle):
     tensors["cube/faces"] = tensors["cube/faces"] + 100
     replace_file(place, MESHES, safetensors.numpy.save(tensors))
     with pytest.raises(BundleError, match="faces"):
+        read_bundle(place)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("vertices", lambda v: np.tile(v, (2000, 1)), "vertices"),
+        ("vertices", lambda v: v * 1e4, "m from the origin"),
+        ("vertices", lambda v: v * np.nan, "finite"),
+        ("faces", lambda f: np.tile(f, (1000, 1)), "F <= 3000"),
+    ],
+)
+def test_a_mesh_beyond_the_limits_is_refused(place, cube_bundle, part, change, message):
+    tensors = safetensors.numpy.load(pack_meshes([cube_bundle.objects[0].model]))
+    tensors[f"cube/{part}"] = change(tensors[f"cube/{part}"])
+    replace_file(place, MESHES, safetensors.numpy.save(tensors))
+    with pytest.raises(BundleError, match=message):
         read_bundle(place)
 
 

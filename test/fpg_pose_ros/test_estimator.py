@@ -6,8 +6,9 @@ import pytest
 
 from fpg_pose_ros.bundle import Bundle
 from fpg_pose_ros.errors import CameraError
-from fpg_pose_ros.estimator import Estimator, pose_score
+from fpg_pose_ros.estimator import Estimator, Limits, pose_score
 from fpg_pose_ros.geometry import Camera, exp_so3, log_so3, make_transform, rotation_angle
+from fpg_pose_ros.localise import Detection
 from fpg_pose_ros.steps import RejectedError
 
 K = np.array([[600.0, 0.0, 322.3], [0.0, 604.0, 238.6], [0.0, 0.0, 1.0]])
@@ -74,26 +75,39 @@ def test_an_empty_scene_gives_no_pose_and_times_all_the_same(estimator):
     assert result.times.total_ms >= result.times.preprocess_ms + result.times.locate_ms > 0
 
 
+def test_several_instances_are_found_and_numbered_by_score(cube_bundle, take_photograph):
+    camera = CAMERAS["pinhole"]
+    left, right = (make_transform(np.eye(3), [x, 0.02, 0.9]) for x in (-0.19, 0.19))
+    image = take_photograph(camera, left, right)
+    several = Estimator(cube_bundle, limits=Limits(max_instances=4))
+    found = several.estimate(image, camera).estimates
+    assert [item.instance_id for item in found] == [0, 1]
+    assert found[0].score >= found[1].score
+    places = sorted(float(item.T_camera_object[0, 3]) for item in found)
+    np.testing.assert_allclose(places, [-0.19, 0.19], atol=0.005)
+    several.limits = Limits()
+    assert len(several.estimate(image, camera).estimates) == 1
+
+
 def test_a_pose_beyond_the_limits_is_rejected_with_a_reason(cube_bundle, take_photograph):
     camera, T = CAMERAS["pinhole"], poses(1)[0]
     image = take_photograph(camera, T)
-    strict = Estimator(cube_bundle, max_reprojection_error=1e-6)
+    strict = Estimator(cube_bundle, limits=Limits(max_reprojection_error=1e-6))
     result = strict.estimate(image, camera)
     assert result.estimates == ()
     assert "keypoints" in result.rejected["cube"]
-    proud = Estimator(cube_bundle, min_score=1.0)
+    proud = Estimator(cube_bundle, limits=Limits(min_score=1.0))
     assert "score" in proud.estimate(image, camera).rejected["cube"]
 
 
 def test_a_known_box_takes_the_place_of_the_locator(estimator, take_photograph):
     camera, T = CAMERAS["pinhole"], poses(2)[1]
     u, v = camera.project(T[None, :3, 3])[0]
-    found = estimator.estimate_in_box(
-        take_photograph(camera, T), camera, 0, (u - 120, v - 120, u + 120, v + 120)
-    )
+    box = Detection(0, 1.0, (u - 120, v - 120, u + 120, v + 120))
+    found = estimator.follow_up(take_photograph(camera, T), camera, box)
     assert np.linalg.norm(found.T_camera_object[:3, 3] - T[:3, 3]) < 0.005
     with pytest.raises(RejectedError, match="box"):
-        estimator.estimate_in_box(take_photograph(camera, T), camera, 0, (5, 5, 5, 5))
+        estimator.follow_up(take_photograph(camera, T), camera, Detection(0, 1.0, (5, 5, 5, 5)))
 
 
 def test_the_covariance_tells_the_error(estimator, take_photograph):
@@ -122,11 +136,16 @@ def test_an_image_of_another_size_than_its_camera_is_refused(estimator):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"threads": 0}, {"min_score": 1.2}, {"max_reprojection_error": 0.0}]
+    "wrong", [{"min_score": 1.2}, {"max_reprojection_error": 0.0}, {"max_instances": 0}]
 )
-def test_limits_out_of_range_are_refused(cube_bundle, wrong):
-    with pytest.raises(ValueError, match=r"threads|score|max_reprojection_error"):
-        Estimator(cube_bundle, **wrong)
+def test_limits_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"score|max_reprojection_error|max_instances"):
+        Limits(**wrong)
+
+
+def test_an_estimator_needs_a_thread(cube_bundle):
+    with pytest.raises(ValueError, match="threads"):
+        Estimator(cube_bundle, threads=0)
 
 
 def test_the_score_falls_with_each_of_its_parts():

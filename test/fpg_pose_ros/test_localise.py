@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fpg_pose_ros.localise import locate
+from fpg_pose_ros.localise import locate, overlap
 from fpg_pose_ros.preprocess import letterbox_affine
 
 A = letterbox_affine((480, 640), (168, 224))
@@ -45,6 +45,18 @@ def test_further_instances_are_peaks_and_not_the_slopes_of_one():
     heat, sides = outputs({(0, 4, 4): 3.0, (0, 4, 5): 2.9, (0, 3, 4): 2.8, (0, 12, 20): 1.0})
     found = locate(heat[:1], sides, stride=8, A=A, min_score=0.3, max_per_class=3)
     assert [round(d.score, 2) for d in found] == [0.95, 0.73]
+
+
+def test_of_peaks_whose_boxes_are_of_one_thing_the_best_is_kept():
+    heat, sides = outputs({(0, 4, 4): 3.0, (0, 4, 6): 2.0, (0, 12, 4): 1.0, (0, 12, 20): 0.5})
+    found = locate(heat[:1], 3 * sides, stride=8, A=A, min_score=0.3, max_per_class=3)
+    assert [round(d.score, 2) for d in found] == [0.95, 0.73, 0.62]
+
+
+def test_overlap_is_intersection_over_union():
+    assert overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1.0
+    assert overlap((0, 0, 2, 2), (1, 1, 3, 3)) == pytest.approx(1 / 7)
+    assert overlap((0, 0, 2, 2), (2, 0, 4, 2)) == 0.0
 
 
 def test_extreme_logits_do_no_harm():

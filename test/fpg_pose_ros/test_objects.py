@@ -8,7 +8,7 @@ import pytest
 
 from fpg_pose_ros.errors import MeshError
 from fpg_pose_ros.geometry import Symmetries
-from fpg_pose_ros.objects import MAX_FACES, Mesh, ObjectModel
+from fpg_pose_ros.objects import MAX_FACES, MAX_KEYPOINTS, MAX_VERTICES, Mesh, ObjectModel
 
 VERTICES = np.array([[0.0, 0, 0], [0.1, 0, 0], [0, 0.2, 0], [0, 0, 0.3]])
 FACES = np.array([[0, 1, 2], [0, 1, 3]])
@@ -46,7 +46,9 @@ def test_bounds_are_those_of_the_mesh():
         (np.zeros((0, 3)), FACES, COLORS, "vertices"),
         (VERTICES, np.zeros((0, 3), int), COLORS, "faces"),
         (VERTICES, np.zeros((MAX_FACES + 1, 3), int), COLORS, "faces"),
+        (np.zeros((MAX_VERTICES + 1, 3)), FACES, COLORS, "vertices"),
         (VERTICES * np.nan, FACES, COLORS, "finite"),
+        (VERTICES + 51.0, FACES, COLORS, "origin"),
         (VERTICES, FACES + 2, COLORS, "0..3"),
         (VERTICES, FACES - 1, COLORS, "0..3"),
         (VERTICES, FACES, COLORS[:3], "colors"),
@@ -65,7 +67,11 @@ def test_an_unusable_mesh_is_refused_saying_why(vertices, faces, colors, message
         ({"diameter": 360.0}, "mm"),
         ({"diameter": float("nan")}, "diameter"),
         ({"keypoints": VERTICES[:3]}, "keypoints"),
+        ({"keypoints": np.zeros((MAX_KEYPOINTS + 1, 3))}, "keypoints"),
         ({"keypoints": np.full((4, 3), np.inf)}, "finite"),
+        ({"keypoints": np.full((4, 3), 51.0)}, "origin"),
+        ({"symmetries": Symmetries(discrete=(np.eye(4),) * 65)}, "65 discrete"),
+        ({"symmetries": Symmetries(continuous=((np.ones(3), np.zeros(3)),) * 4)}, "4 continuous"),
         ({"parts": {"base": (4,)}}, "base"),
         ({"parts": {"base": ()}}, "base"),
     ],

@@ -48,10 +48,30 @@ def test_what_lies_outside_the_crop_does_not_count(square):
     assert square.area(at(0.5, x=0.4), CAMERA, CROP, (128, 128)) == 0.0
 
 
+def test_what_lies_behind_the_camera_does_not_count(square):
+    upright = exp_so3(np.array([0.0, np.pi / 2, 0.0]))
+    through = make_transform(upright, np.array([0.0, 0.0, 0.01]))
+    assert square.area(through, CAMERA, CROP, (128, 128)) < square.area(
+        at(0.3), CAMERA, CROP, (128, 128)
+    )
+    assert square.area(at(-0.5), CAMERA, CROP, (128, 128)) == 0.0
+
+
+def test_a_lens_that_bends_nothing_gives_the_same_cover_and_a_barrel_a_smaller_one(square):
+    def through(k1: float) -> float:
+        lens = Camera(640, 480, CAMERA.K, np.array([k1, 0.0, 0.0, 0.0]), "plumb_bob")
+        return square.area(at(0.3), lens, CROP, (128, 128))
+
+    assert through(1e-12) == pytest.approx(square.area(at(0.3), CAMERA, CROP, (128, 128)), rel=2e-3)
+    assert through(-0.3) < 0.99 * through(1e-12)
+
+
 def test_a_predicted_cover_is_the_sum_of_its_cells():
     logits = np.full((32, 32), -30.0, np.float32)
     logits[4:10, 4:14] = 30.0
     logits[20, 20] = 0.0
+    assert seen_area(logits, 4.0) == pytest.approx((60 + 0.5) * 16)
+    logits[0] = -1e4
     assert seen_area(logits, 4.0) == pytest.approx((60 + 0.5) * 16)
 
 

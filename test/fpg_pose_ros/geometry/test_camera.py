@@ -36,6 +36,17 @@ def test_pixels_all_over_the_image_go_there_and_back(model):
     np.testing.assert_allclose(lens.project(points), xy, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "more", [[], [0.01, 0.002, -0.003, 0.001], [0.01, 0, 0, 0.001, 0.02, -0.01]]
+)
+def test_a_thin_prism_and_a_tilted_sensor_are_opencvs(more):
+    coefficients = np.array([*LENSES["rational_polynomial"], *more])
+    points = np.random.default_rng(1).uniform([-0.5, -0.4, 1.0], [0.5, 0.4, 2.0], (50, 3))
+    expected, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), K, coefficients)
+    lens = Camera(640, 480, K, coefficients, "rational_polynomial")
+    np.testing.assert_allclose(lens.project(points), expected[:, 0], atol=1e-9)
+
+
 @pytest.mark.parametrize("model", ["plumb_bob", "rational_polynomial"])
 def test_distortion_is_opencvs(model):
     points = np.random.default_rng(0).uniform([-0.4, -0.3, 1], [0.4, 0.3, 2], (50, 3))

@@ -1,24 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running a network on one image: a small interface, and ONNX Runtime behind it."""
+"""Networks in ONNX Runtime, on the CPU."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from fpg_pose_ros.backends.backend import Tensor
 from fpg_pose_ros.errors import BundleError
-
-Tensor = NDArray[np.float32]
-
-
-class Backend(Protocol):
-    """A network ready to run."""
-
-    def run(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Maps one input (1, 3, H, W) to the network's outputs, in the model's order."""
-        ...
 
 
 class OnnxRuntimeBackend:
@@ -31,6 +19,8 @@ class OnnxRuntimeBackend:
     Raises:
         BundleError: ONNX Runtime cannot load the model.
     """
+
+    runtime = "onnxruntime"
 
     def __init__(self, model: bytes, threads: int = 1) -> None:
         """Loads and optimises the model."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fpg_pose_ros.backends.onnx_runtime import OnnxRuntimeBackend
 from fpg_pose_ros.errors import BundleError
-from fpg_pose_ros.infer import OnnxRuntimeBackend
 
 
 def test_outputs_come_in_the_models_order(cube_bundle):
