@@ -24,7 +24,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "image",
         default_value="camera/image_raw",
-        description="Topic of the camera's images (sensor_msgs/Image).",
+        description="Topic of the camera's images; image_transport: compressed adds /compressed.",
     ),
     DeclareLaunchArgument(
         "camera_info",
@@ -93,6 +93,7 @@ def pose_node(extra_parameters: list[dict[str, LaunchConfiguration]], condition:
         executable="pose_node",
         name="pose_node",
         namespace=NAMESPACE,
+        ros_arguments=["--enclave", "/fpg_pose_ros/pose_node"],
         parameters=[*PARAMETERS, *extra_parameters],
         remappings=CAMERA_TOPICS,
         output="screen",
@@ -131,6 +132,7 @@ def generate_launch_description() -> LaunchDescription:
                 executable="camera_node",
                 name="camera_node",
                 namespace=NAMESPACE,
+                ros_arguments=["--enclave", "/fpg_pose_ros/camera_node"],
                 parameters=[*PARAMETERS, {"source": "render", "loop": True}],
                 remappings=CAMERA_TOPICS,
                 output="screen",

@@ -7,7 +7,8 @@
 #
 # A sourced ROS 2 distribution (ROS_DISTRO set) is left as it is. Elsewhere the sandbox inside the
 # virtual environment serves. Either way the package built by `make build` is overlaid, and the source tree
-# comes first on the Python path, so an edited module is the one that runs; only `fpg_pose_ros.msg` is generated.
+# comes first on the Python path, so an edited module is the one that runs; only
+# `fpg_pose_ros.msg` and `fpg_pose_ros.srv` are generated.
 
 _fpg_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 _fpg_venv="${VENV:-.venv}"

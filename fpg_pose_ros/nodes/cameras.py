@@ -12,10 +12,13 @@ from std_msgs.msg import Header
 
 from fpg_pose_ros.errors import CameraError, FpgPoseError
 from fpg_pose_ros.geometry import Array, Camera, CameraModel
+from fpg_pose_ros.nodes.names import quoted
 from fpg_pose_ros.nodes.stamps import stamp_ns
 
 # How many CameraInfo messages are kept for images that come later than theirs.
 _KEPT: Final = 64
+# Of the lens models that there are, rational_polynomial takes the most.
+_MOST_COEFFICIENTS: Final = 14
 
 
 def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
@@ -41,13 +44,18 @@ def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
             f"camera_info is uncalibrated ({name} is all zeros): calibrate the camera"
         )
     K, width, height = _region_and_binning(info, K)
+    if len(info.d) > _MOST_COEFFICIENTS:
+        raise CameraError(
+            f"camera_info d holds {len(info.d)} coefficients; no lens model takes more than "
+            f"{_MOST_COEFFICIENTS}"
+        )
     distortion = np.zeros(0) if rectified else np.array(info.d, dtype=np.float64)
     if not distortion.any() and info.distortion_model != "equidistant":
         return Camera(width, height, K)
     if info.distortion_model not in get_args(CameraModel):
         known = ", ".join(model for model in get_args(CameraModel) if model != "pinhole")
         raise CameraError(
-            f"camera_info distortion_model {info.distortion_model!r} is not supported; "
+            f"camera_info distortion_model {quoted(info.distortion_model)} is not supported; "
             f"known: {known}"
         )
     return Camera(width, height, K, distortion, cast(CameraModel, info.distortion_model))
@@ -115,7 +123,10 @@ class CameraMatcher:
     def add(self, info: CameraInfo) -> None:
         """Takes a CameraInfo that arrived."""
         self._latest = info
-        self._by_stamp[stamp_ns(info.header.stamp)] = info
+        stamp = stamp_ns(info.header.stamp)
+        self._by_stamp[stamp] = info
+        # A recording that is played again brings stamps that are known already.
+        self._by_stamp.move_to_end(stamp)
         if len(self._by_stamp) > _KEPT:
             self._by_stamp.popitem(last=False)
 
@@ -134,8 +145,8 @@ class CameraMatcher:
             raise NoCamera(f"no camera_info{wanted} has come")
         if info.header.frame_id != header.frame_id:
             raise NoCamera(
-                f"camera_info is of frame {info.header.frame_id!r}, "
-                f"the image of {header.frame_id!r}"
+                f"camera_info is of frame {quoted(info.header.frame_id)}, "
+                f"the image of {quoted(header.frame_id)}"
             )
         camera = self._convert(info)
         if (camera.width, camera.height) != (width, height):

@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a pose node tells on /diagnostics; pure functions of its state."""
+"""What a pose node tells on /diagnostics; pure functions of its state.
+
+Names and levels are those of REP 107: `<node>: <part>`, and
+
+* OK: it works, or rests because it was told to;
+* WARN: something is not as it should be, and poses may be missing;
+* ERROR: it cannot be relied upon until someone mends it.
+
+STALE is what a viewer makes of diagnostics that no longer come, so it is never sent.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +29,7 @@ class NodeReport:
     Attributes:
         node: its full name.
         state: of its lifecycle, as ROS names it.
+        enabled: whether it looks at images while it is active.
         bundle, bundle_hash: name of the loaded bundle and SHA-256 of its manifest; empty if none
             is.
         bundle_error: why the last bundle was refused; empty if it was not.
@@ -29,11 +39,15 @@ class NodeReport:
         counts: of frames since the node was activated.
         last_counts: the same at the last report.
         last_error: of the frames given up.
-        latency_ms: (p50, p99) of each stage.
+        latency_ms: (p50, p99) of each stage, and of the age of a frame's poses: from the image's
+            stamp, by the camera's clock, to their publishing, by the node's.
+        tracking: whether objects are tracked from image to image.
+        tracks: how many things were tracked in the last image.
     """
 
     node: str
     state: str
+    enabled: bool = True
     bundle: str = ""
     bundle_hash: str = ""
     bundle_error: str = ""
@@ -44,6 +58,15 @@ class NodeReport:
     last_counts: Counts = field(default_factory=Counts)
     last_error: str = ""
     latency_ms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    tracking: bool = False
+    tracks: int = 0
+
+    @property
+    def resting(self) -> str:
+        """Why no image is looked at, although nothing is wrong; empty if images are."""
+        if self.state != "active":
+            return self.state
+        return "" if self.enabled else "disabled"
 
     def rate(self, count: str) -> float:
         """Returns how much one of the counts grew a second since the last report."""
@@ -53,10 +76,15 @@ class NodeReport:
 
 
 def diagnostic_array(stamp: Time, report: NodeReport) -> DiagnosticArray:
-    """Returns the message: a status each for the model, the camera and the frames."""
+    """Returns the message: a status each for the model, the camera, the frames and the tracker."""
     return DiagnosticArray(
         header=Header(stamp=stamp),
-        status=[model_status(report), camera_status(report), frames_status(report)],
+        status=[
+            model_status(report),
+            camera_status(report),
+            frames_status(report),
+            tracker_status(report),
+        ],
     )
 
 
@@ -65,9 +93,9 @@ def model_status(report: NodeReport) -> DiagnosticStatus:
     if report.bundle_error:
         level, message = DiagnosticStatus.ERROR, report.bundle_error
     elif not report.bundle:
-        level, message = DiagnosticStatus.STALE, f"no bundle loaded ({report.state})"
-    elif report.state != "active":
-        level, message = DiagnosticStatus.STALE, f"bundle loaded, node is {report.state}"
+        level, message = DiagnosticStatus.WARN, f"no bundle loaded ({report.state})"
+    elif report.resting:
+        level, message = DiagnosticStatus.OK, f"bundle loaded, node is {report.resting}"
     else:
         level, message = DiagnosticStatus.OK, "running"
     values = {"state": report.state, "bundle": report.bundle, "hash": report.bundle_hash}
@@ -76,10 +104,11 @@ def model_status(report: NodeReport) -> DiagnosticStatus:
 
 def camera_status(report: NodeReport) -> DiagnosticStatus:
     """Do images come, and can they be used? Error when they stopped, warning when they cannot."""
-    if report.state != "active":
-        level, message = DiagnosticStatus.STALE, f"not listening ({report.state})"
+    if report.resting:
+        level, message = DiagnosticStatus.OK, f"not listening ({report.resting})"
     elif report.image_age is None:
-        level, message = DiagnosticStatus.WARN, "no image has come"
+        why = f": {report.camera_error}" if report.camera_error else ""
+        level, message = DiagnosticStatus.WARN, f"no image has come{why}"
     elif report.image_age > report.image_timeout:
         level, message = DiagnosticStatus.ERROR, f"no image for {report.image_age:.1f} s"
     elif report.camera_error:
@@ -97,8 +126,8 @@ def frames_status(report: NodeReport) -> DiagnosticStatus:
     """What became of the frames: counts and latencies. Warning while frames are given up."""
     counts = report.counts
     lately = counts.dropped - report.last_counts.dropped
-    if report.state != "active":
-        level, message = DiagnosticStatus.STALE, f"not processing ({report.state})"
+    if report.resting:
+        level, message = DiagnosticStatus.OK, f"not processing ({report.resting})"
     elif lately:
         causes = ", ".join(f"{cause}: {n}" for cause, n in sorted(lately.items()))
         level, message = DiagnosticStatus.WARN, f"dropping frames ({causes})"
@@ -115,6 +144,21 @@ def frames_status(report: NodeReport) -> DiagnosticStatus:
     for stage, (p50, p99) in report.latency_ms.items():
         values |= {f"{stage} p50 (ms)": f"{p50:.2f}", f"{stage} p99 (ms)": f"{p99:.2f}"}
     return _status(report, "frames", level, message, values)
+
+
+def tracker_status(report: NodeReport) -> DiagnosticStatus:
+    """How many things are tracked, and how often the locator has to search for them."""
+    if report.resting:
+        message = f"not tracking ({report.resting})"
+    elif not report.tracking:
+        message = "off: every image stands alone"
+    else:
+        message = f"{report.tracks} tracked"
+    values = {
+        "tracks": str(report.tracks if report.tracking else 0),
+        "locator rate (Hz)": f"{report.rate('located'):.1f}",
+    }
+    return _status(report, "tracker", DiagnosticStatus.OK, message, values)
 
 
 def _status(

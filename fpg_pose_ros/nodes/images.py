@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from fpg_pose_ros.errors import FpgPoseError
+from fpg_pose_ros.nodes.names import quoted
 
 # Nothing larger is looked at: a message that claims more is broken or hostile.
 MAX_PIXELS: Final = 64_000_000
@@ -27,25 +28,68 @@ class _Layout(NamedTuple):
     channels: int
     bytes_per_channel: int
     to_rgb: int | None  # OpenCV's colour conversion; None where the bytes are RGB already
-    from_rgb: int | None
+    # Width and height must be multiples of these, since pixels share their colour.
+    shared: tuple[int, int] = (1, 1)
+    # A plane of colour follows the plane of brightness, half as many rows of the same step.
+    colour_plane: bool = False
 
 
+# OpenCV names a Bayer pattern by the two pixels that follow the upper left one diagonally, so its
+# BG is ROS's rggb. YUV is that of ITU-R BT.601, from 16 to 235, as cv_bridge takes it.
 _LAYOUTS: Final[dict[str, _Layout]] = {
-    "rgb8": _Layout(3, 1, None, None),
-    "bgr8": _Layout(3, 1, cv2.COLOR_BGR2RGB, cv2.COLOR_RGB2BGR),
-    "rgba8": _Layout(4, 1, cv2.COLOR_RGBA2RGB, cv2.COLOR_RGB2RGBA),
-    "bgra8": _Layout(4, 1, cv2.COLOR_BGRA2RGB, cv2.COLOR_RGB2BGRA),
-    "mono8": _Layout(1, 1, cv2.COLOR_GRAY2RGB, cv2.COLOR_RGB2GRAY),
-    "mono16": _Layout(1, 2, cv2.COLOR_GRAY2RGB, cv2.COLOR_RGB2GRAY),
+    "rgb8": _Layout(3, 1, None),
+    "bgr8": _Layout(3, 1, cv2.COLOR_BGR2RGB),
+    "rgba8": _Layout(4, 1, cv2.COLOR_RGBA2RGB),
+    "bgra8": _Layout(4, 1, cv2.COLOR_BGRA2RGB),
+    "mono8": _Layout(1, 1, cv2.COLOR_GRAY2RGB),
+    "mono16": _Layout(1, 2, cv2.COLOR_GRAY2RGB),
+    "bayer_rggb8": _Layout(1, 1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr8": _Layout(1, 1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": _Layout(1, 1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg8": _Layout(1, 1, cv2.COLOR_BayerGB2RGB),
+    "bayer_rggb16": _Layout(1, 2, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr16": _Layout(1, 2, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg16": _Layout(1, 2, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg16": _Layout(1, 2, cv2.COLOR_BayerGB2RGB),
+    "yuv422": _Layout(2, 1, cv2.COLOR_YUV2RGB_UYVY, shared=(2, 1)),
+    "yuv422_yuy2": _Layout(2, 1, cv2.COLOR_YUV2RGB_YUY2, shared=(2, 1)),
+    "nv12": _Layout(1, 1, cv2.COLOR_YUV2RGB_NV12, shared=(2, 2), colour_plane=True),
+    "nv21": _Layout(1, 1, cv2.COLOR_YUV2RGB_NV21, shared=(2, 2), colour_plane=True),
 }
-# OpenCV type names, which some cameras use, for the layouts they can only mean.
-_ALIASES: Final[dict[str, str]] = {"8UC3": "bgr8", "8UC4": "bgra8", "8UC1": "mono8"}
+# Newer names, and OpenCV type names, which some cameras use, for the layouts they can only mean.
+_ALIASES: Final[dict[str, str]] = {
+    "uyvy": "yuv422",
+    "yuyv": "yuv422_yuy2",
+    "8UC3": "bgr8",
+    "8UC4": "bgra8",
+    "8UC1": "mono8",
+}
+_FROM_RGB: Final[dict[str, int | None]] = {
+    "rgb8": None,
+    "bgr8": cv2.COLOR_RGB2BGR,
+    "rgba8": cv2.COLOR_RGB2RGBA,
+    "bgra8": cv2.COLOR_RGB2BGRA,
+    "mono8": cv2.COLOR_RGB2GRAY,
+}
+
+
+def check_size(columns: int, rows: int) -> None:
+    """Refuses the size (px) of an image that is empty or too large to be looked at.
+
+    Raises:
+        ImageError: it is.
+    """
+    if rows <= 0 or columns <= 0:
+        raise ImageError(f"image is {columns}x{rows} pixels; it must not be empty")
+    if rows * columns > MAX_PIXELS:
+        raise ImageError(f"image is {columns}x{rows} pixels; more than {MAX_PIXELS} is refused")
 
 
 def image_to_rgb(message: Image) -> NDArray[np.uint8]:
     """Reads an Image as RGB (H, W, 3) uint8.
 
     rgb8 is not copied: the array is a read-only view of the message's bytes, row padding skipped.
+    Of 16 bits the more significant byte is taken.
 
     Raises:
         ImageError: the encoding is not known, or the fields contradict each other.
@@ -54,14 +98,23 @@ def image_to_rgb(message: Image) -> NDArray[np.uint8]:
     layout = _LAYOUTS.get(encoding)
     if layout is None:
         raise ImageError(
-            f"image encoding {message.encoding!r} is not supported; "
+            f"image encoding {quoted(message.encoding)} is not supported; "
             f"convert to one of: {', '.join(_LAYOUTS)}"
         )
+    check_size(message.width, message.height)
+    pixels = _pixels(message, encoding, layout)
+    if layout.to_rgb is None:
+        return pixels
+    return np.asarray(cv2.cvtColor(pixels, layout.to_rgb), dtype=np.uint8)
+
+
+def _pixels(message: Image, encoding: str, layout: _Layout) -> NDArray[np.uint8]:
+    """Returns the message's bytes as (rows, columns, channels), without a copy."""
     rows, columns, step = message.height, message.width, message.step
-    if rows == 0 or columns == 0:
-        raise ImageError(f"image is {columns}x{rows} pixels; it must not be empty")
-    if rows * columns > MAX_PIXELS:
-        raise ImageError(f"image is {columns}x{rows} pixels; more than {MAX_PIXELS} is refused")
+    if columns % layout.shared[0] or rows % layout.shared[1]:
+        raise ImageError(f"image is {columns}x{rows} pixels; {encoding} takes even sizes only")
+    if layout.colour_plane:
+        rows += rows // 2
     row_bytes = columns * layout.channels * layout.bytes_per_channel
     if step < row_bytes:
         raise ImageError(
@@ -74,36 +127,36 @@ def image_to_rgb(message: Image) -> NDArray[np.uint8]:
             f"image data holds {len(message.data)} bytes; {rows} rows of step {step} take {needed}"
         )
     data = np.frombuffer(message.data, dtype=np.uint8, count=needed)
-    pixels = np.lib.stride_tricks.as_strided(data, (rows, row_bytes), (step, 1), writeable=False)
-    if layout.bytes_per_channel == 2:
-        # The more significant byte of each pixel is the 8-bit image.
-        pixels = pixels[:, 0::2] if message.is_bigendian else pixels[:, 1::2]
-    if layout.channels > 1:
-        shape, strides = (rows, columns, layout.channels), (step, layout.channels, 1)
-        pixels = np.lib.stride_tricks.as_strided(data, shape, strides, writeable=False)
-    if layout.to_rgb is None:
-        return pixels
-    return np.asarray(cv2.cvtColor(pixels, layout.to_rgb), dtype=np.uint8)
+    if layout.bytes_per_channel == 2 and not message.is_bigendian:
+        data = data[1:]
+    return np.lib.stride_tricks.as_strided(
+        data,
+        (rows, columns, layout.channels),
+        (step, layout.channels * layout.bytes_per_channel, layout.bytes_per_channel),
+        writeable=False,
+    )
 
 
 def rgb_to_image(image: NDArray[np.uint8], header: Header, encoding: str = "rgb8") -> Image:
     """Makes an Image from RGB (H, W, 3) uint8.
 
     Raises:
-        ImageError: the encoding is not known.
+        ImageError: the encoding cannot be written.
     """
-    layout = _LAYOUTS.get(encoding)
-    if layout is None or layout.bytes_per_channel != 1:
-        raise ImageError(f"image encoding {encoding!r} cannot be written")
-    if layout.from_rgb is not None:
-        image = np.asarray(cv2.cvtColor(image, layout.from_rgb), dtype=np.uint8)
+    if encoding not in _FROM_RGB:
+        raise ImageError(
+            f"image encoding {encoding!r} cannot be written; use one of: {', '.join(_FROM_RGB)}"
+        )
+    conversion = _FROM_RGB[encoding]
+    if conversion is not None:
+        image = np.asarray(cv2.cvtColor(image, conversion), dtype=np.uint8)
     message = Image(
         header=header,
         height=image.shape[0],
         width=image.shape[1],
         encoding=encoding,
         is_bigendian=sys.byteorder == "big",
-        step=image.shape[1] * layout.channels,
+        step=image.shape[1] * _LAYOUTS[encoding].channels,
     )
     # The setter takes over an array('B') as it is; from a list or an ndarray it would look at every
     # byte.

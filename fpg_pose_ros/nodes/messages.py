@@ -30,7 +30,7 @@ from fpg_pose_ros.geometry import (
     rotation_from_quaternion_wxyz,
 )
 from fpg_pose_ros.msg import ObjectPose, ObjectPoseArray
-from fpg_pose_ros.nodes.names import tf_frame
+from fpg_pose_ros.nodes.names import Instances, tf_frame
 from fpg_pose_ros.nodes.stamps import stamp_from_ns
 
 
@@ -41,7 +41,7 @@ def header_of(estimate: PoseEstimate) -> Header:
 
 def pose_from_transform(T_parent_child: Array) -> Pose:
     """Returns a transform (4, 4), m, as Pose of the child in the parent."""
-    x, y, z = (float(value) for value in T_parent_child[:3, 3])
+    x, y, z = T_parent_child[:3, 3].tolist()
     return Pose(position=Point(x=x, y=y, z=z), orientation=_quaternion(T_parent_child))
 
 
@@ -52,27 +52,31 @@ def transform_from_pose(pose: Pose) -> Array:
 
 
 def _quaternion(transform: Array) -> Quaternion:
-    w, x, y, z = (float(value) for value in quaternion_wxyz(transform[:3, :3]))
+    w, x, y, z = quaternion_wxyz(transform[:3, :3]).tolist()
     return Quaternion(w=w, x=x, y=y, z=z)
 
 
-def pose_stamped(estimate: PoseEstimate) -> PoseStamped:
-    """Returns the pose of the object in the camera's frame."""
-    return PoseStamped(
-        header=header_of(estimate), pose=pose_from_transform(estimate.T_camera_object)
+def pose_stamped(pose: ObjectPose) -> PoseStamped:
+    """Returns one of the array's poses alone; it shares their parts."""
+    return PoseStamped(header=pose.header, pose=pose.pose.pose)
+
+
+def transforms(
+    estimates: Iterable[PoseEstimate], prefix: str, instances: Instances = "auto"
+) -> TFMessage:
+    """Returns the transforms camera -> object, object frames named as `names.tf_frame` says."""
+    return TFMessage(
+        transforms=[_transform_stamped(estimate, prefix, instances) for estimate in estimates]
     )
 
 
-def transforms(estimates: Iterable[PoseEstimate], prefix: str) -> TFMessage:
-    """Returns the transforms camera -> object, object frames named `<prefix><object>`."""
-    return TFMessage(transforms=[_transform_stamped(estimate, prefix) for estimate in estimates])
-
-
-def _transform_stamped(estimate: PoseEstimate, prefix: str) -> TransformStamped:
-    x, y, z = (float(value) for value in estimate.T_camera_object[:3, 3])
+def _transform_stamped(
+    estimate: PoseEstimate, prefix: str, instances: Instances
+) -> TransformStamped:
+    x, y, z = estimate.T_camera_object[:3, 3].tolist()
     return TransformStamped(
         header=header_of(estimate),
-        child_frame_id=tf_frame(prefix, estimate.object_name, estimate.instance_id),
+        child_frame_id=tf_frame(prefix, estimate.object_name, estimate.instance_id, instances),
         transform=Transform(
             translation=Vector3(x=x, y=y, z=z), rotation=_quaternion(estimate.T_camera_object)
         ),
@@ -123,12 +127,13 @@ def object_pose_array(
 
 
 def _milliseconds(times: StageTimes) -> dict[str, float]:
+    # A whole number would end the process: ROS's C code asserts that these are floats.
     return {
-        "preprocess_ms": times.preprocess_ms,
-        "locate_ms": times.locate_ms,
-        "infer_ms": times.infer_ms,
-        "solve_ms": times.solve_ms,
-        "total_ms": times.total_ms,
+        "preprocess_ms": float(times.preprocess_ms),
+        "locate_ms": float(times.locate_ms),
+        "infer_ms": float(times.infer_ms),
+        "solve_ms": float(times.solve_ms),
+        "total_ms": float(times.total_ms),
     }
 
 

@@ -4,6 +4,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from fpg_pose_ros.errors import FpgPoseError
+
+Instances = Literal["auto", "always"]
+_LONGEST: Final = 60
+
+
+class NameClashError(FpgPoseError):
+    """Two things would have the same name; the message says which."""
+
+
+def quoted(text: str) -> str:
+    """Returns a text that came in a message, for an error: in quotes, and never long."""
+    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def topic_token(object_name: str) -> str:
@@ -29,7 +45,40 @@ def unique_tokens(object_names: list[str]) -> dict[str, str]:
     return tokens
 
 
-def tf_frame(prefix: str, object_name: str, instance_id: int = 0) -> str:
-    """Returns the TF frame of an object; further instances of it carry their number."""
-    number = f"_{instance_id}" if instance_id else ""
+def tf_frame(
+    prefix: str, object_name: str, instance_id: int = 0, instances: Instances = "auto"
+) -> str:
+    """Returns the TF frame of an instance of an object.
+
+    Args:
+        prefix: put before the name.
+        object_name: whose blanks become underscores.
+        instance_id: number of the instance.
+        instances: "auto" leaves the number 0 out, `<prefix><object>[_<n>]`; "always" never does.
+    """
+    number = f"_{instance_id}" if instance_id or instances == "always" else ""
     return f"{prefix}{object_name}{number}".replace(" ", "_").lstrip("/")
+
+
+def check_tf_frames(object_names: Iterable[str], instances: Instances = "auto") -> None:
+    """Checks that no instances of two objects ever share a TF frame.
+
+    Raises:
+        NameClashError: they could; the message names the objects.
+    """
+    taken: dict[str, str] = {}
+    for name in object_names:
+        frame = tf_frame("", name)
+        if frame in taken:
+            raise NameClashError(
+                f"objects {taken[frame]!r} and {name!r} would share the TF frame {frame}: rename "
+                "one of them"
+            )
+        taken[frame] = name
+    for frame, name in taken.items():
+        stem, _, number = frame.rpartition("_")
+        if instances == "auto" and number.isdigit() and stem in taken:
+            raise NameClashError(
+                f"an instance of object {taken[stem]!r} could get the TF frame of {name!r}: set "
+                "tf_instances to always"
+            )

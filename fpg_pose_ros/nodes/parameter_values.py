@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from fpg_pose_ros.errors import FpgPoseError
-from fpg_pose_ros.nodes.parameters import Parameter, Value
+from fpg_pose_ros.nodes.parameter import Parameter, Value
 
 T = TypeVar("T", bool, int, float, str)
 
@@ -34,6 +34,8 @@ class ParameterValues:
         table: what to declare.
         configured: whether the node is configured now, so that parameters of kind "configure" are
             fixed. A node without a lifecycle has none of them.
+        problem: says what else is wrong with a value that is set later, beyond what the table
+            knows; None if nothing is.
 
     Raises:
         ParameterError: a value given at start is refused; the message names the parameter and what
@@ -45,12 +47,14 @@ class ParameterValues:
         node: Node,
         table: Iterable[Parameter],
         configured: Callable[[], bool] = lambda: True,
+        problem: Callable[[str, Value], str | None] = lambda name, value: None,
     ) -> None:
         """Declares all of them."""
         self._node = node
         self._table = {parameter.name: parameter for parameter in table}
         self._configured = configured
-        self._declaring = True
+        self._problem = problem
+        self._from_within = True
         node.add_on_set_parameters_callback(self._check)
         for parameter in self._table.values():
             try:
@@ -60,7 +64,27 @@ class ParameterValues:
                 raise ParameterError(
                     f"parameter {parameter.name} takes a {parameter.type_name}{allowed}: {error}"
                 ) from None
-        self._declaring = False
+        self._from_within = False
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Calls something each time after parameters were changed, once for all that came at once.
+
+        The values that it gets belong together.
+        """
+
+        def changed(parameters: list[RosParameter]) -> None:
+            if any(parameter.name in self._table for parameter in parameters):
+                callback()
+
+        self._node.add_post_set_parameters_callback(changed)
+
+    def replace(self, name: str, value: Value) -> None:
+        """Sets a parameter to what the node itself knows to be so, also when others may not."""
+        self._from_within = True
+        try:
+            self._node.set_parameters([RosParameter(name, value=value)])
+        finally:
+            self._from_within = False
 
     def get(self, name: str, kind: type[T]) -> T:
         """Returns the present value of a parameter, which must be declared with this type."""
@@ -75,18 +99,17 @@ class ParameterValues:
             if parameter is None:
                 continue  # declared by rclpy itself, as use_sim_time is
             problem = parameter.problem(change.value)
-            if (
-                problem is None
-                and parameter.when == "configure"
-                and not self._declaring
-                and self._configured()
-            ):
-                problem = (
-                    f"{change.name} takes effect when the node is configured: clean it up first"
-                )
+            if problem is None and not self._from_within:
+                problem = self._problem_now(parameter, change.value)
             if problem is not None:
                 return SetParametersResult(successful=False, reason=problem)
         return SetParametersResult(successful=True)
+
+    def _problem_now(self, parameter: Parameter, value: Value) -> str | None:
+        """Says what is wrong with a change from outside whose value is a good one."""
+        if parameter.when == "configure" and self._configured():
+            return f"{parameter.name} takes effect when the node is configured: clean it up first"
+        return self._problem(parameter.name, value)
 
 
 def descriptor(parameter: Parameter) -> ParameterDescriptor:

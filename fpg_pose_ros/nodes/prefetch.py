@@ -23,6 +23,7 @@ OpenFrames = Callable[[], Iterable[Frame]]
 
 # Making frames must not delay the ones that are due.
 _NICE: Final = 10
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class _End:
@@ -51,7 +52,12 @@ class Prefetch:
         self._child = context.Process(
             target=_produce, args=(open_frames, sender), daemon=True, name="frames"
         )
-        self._child.start()
+        # A signal that ends this process in the middle of this would leave the child half started.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            self._child.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         # From now on only the child can send, so its end is seen here.
         sender.close()
         self._items: queue.Queue[_Item] = queue.Queue(maxsize=ahead)
@@ -79,7 +85,7 @@ class Prefetch:
 
     def close(self) -> None:
         """Ends the child."""
-        self._child.terminate()
+        self._child.kill()  # it has nothing to put in order, and may not listen yet
         self._child.join()
 
     def _read(self) -> None:
@@ -99,6 +105,7 @@ def _produce(open_frames: OpenFrames, sender: Connection) -> None:
     # Ctrl-C reaches the whole process group; the parent decides when this ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     os.nice(_NICE)
     with suppress(BrokenPipeError):
         try:

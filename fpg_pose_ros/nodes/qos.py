@@ -19,8 +19,20 @@ LATCHED: Final = QoSProfile(
 
 RESULTS: Final = QoSProfile(depth=10)
 
+# A message for each instance in a frame.
+MARKERS: Final = QoSProfile(depth=50)
+
 # Large and wanted fresh: a picture that could not be delivered in time is replaced by the next.
 PICTURE: Final = QoSProfile(depth=1)
+
+
+def latched(depth: int) -> QoSProfile:
+    """Returns the profile of `LATCHED` for a topic on which so many messages are kept."""
+    return QoSProfile(
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
 
 
 def images(reliability: str, depth: int) -> QoSProfile:

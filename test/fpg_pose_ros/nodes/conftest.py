@@ -79,6 +79,7 @@ def pose_node(marks_bundle: Path) -> Iterator[NodeProcess]:
 def _pose_node(bundle: Path) -> Iterator[NodeProcess]:
     from ros_processes import NodeProcess
 
-    with NodeProcess("pose_node", bundle=bundle, diagnostics_period=0.2) as process:
+    # Without tracking, what comes of an image depends on that image alone.
+    with NodeProcess("pose_node", bundle=bundle, tracking=False, diagnostics_period=0.2) as process:
         process.wait_for("active")
         yield process

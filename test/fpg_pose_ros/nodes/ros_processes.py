@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,8 +18,9 @@ import marks_world
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fpg_pose_ros.msg import ObjectPoseArray
+from fpg_pose_ros.srv import LoadBundle
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.srv import GetParameters, SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -184,6 +186,21 @@ class Peer:
         request.transition.label = transition
         return self.call(node, "change_state", ChangeState, request).success
 
+    def load_bundle(self, *bundles: Path) -> LoadBundle.Response:
+        """Asks the pose node to change to other bundles."""
+        request = LoadBundle.Request(bundle=",".join(str(bundle) for bundle in bundles))
+        return self.call("pose_node", "load_bundle", LoadBundle, request)
+
+    def set_parameters(self, **values: Any) -> str | None:
+        """Sets parameters of the pose node all at once; returns the reason if they were refused."""
+        request = SetParametersAtomically.Request()
+        request.parameters = [
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()
+        ]
+        kind = SetParametersAtomically
+        result = self.call("pose_node", "set_parameters_atomically", kind, request).result
+        return None if result.successful else result.reason
+
     def set_parameter(self, name: str, value: Any, node: str = "pose_node") -> str | None:
         """Sets a parameter of a node; returns the reason if it was refused."""
         request = SetParameters.Request()
@@ -201,9 +218,11 @@ class Peer:
 class Camera:
     """The peer as a camera that looks at the world of marks."""
 
-    def __init__(self, peer: Peer, reliability: str = "best_effort", prefix: str = "") -> None:
+    def __init__(
+        self, peer: Peer, reliability: str = "best_effort", prefix: str = "", depth: int = 5
+    ) -> None:
         self._peer = peer
-        profile = qos.images(reliability, 5)
+        profile = qos.images(reliability, depth)
         self.images = peer.node.create_publisher(Image, f"{prefix}/image", profile)
         self.infos = peer.node.create_publisher(CameraInfo, f"{prefix}/camera_info", profile)
         self.sent: list[int] = []
@@ -218,6 +237,11 @@ class Camera:
     def header(self, stamp_ns: int, frame_id: str = "camera") -> Header:
         return Header(stamp=stamp_from_ns(stamp_ns), frame_id=frame_id)
 
+    def picture(self, stamp_ns: int) -> Image:
+        """Returns the image of a time."""
+        picture = marks_world.image(marks_world.pose(stamp_ns * 1e-9))
+        return rgb_to_image(picture, self.header(stamp_ns))
+
     def send(self, stamp_ns: int, *, frame_id: str = "camera", visible: bool = True) -> None:
         """Publishes a frame whose time decides where the object is, as `marks_world.pose` says."""
         header = self.header(stamp_ns, frame_id)
@@ -225,6 +249,18 @@ class Camera:
         self.infos.publish(camera_to_info(marks_world.CAMERA, header))
         self.images.publish(rgb_to_image(marks_world.image(T), header))
         self.sent.append(stamp_ns)
+
+    @contextmanager
+    def streaming(self, rate: float = 20.0) -> Iterator[None]:
+        """Publishes frames at a steady rate (Hz), 40 ms of image time apart, as the peer spins."""
+        timer = self._peer.node.create_timer(1.0 / rate, self._send_next)
+        try:
+            yield
+        finally:
+            self._peer.node.destroy_timer(timer)
+
+    def _send_next(self) -> None:
+        self.send(1_000_000_000 + 40_000_000 * len(self.sent))
 
     def send_until(self, received: Callable[[], bool], *, visible: bool = True) -> None:
         """Publishes frames, one after the other, until one has had its effect."""

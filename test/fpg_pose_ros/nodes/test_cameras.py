@@ -78,6 +78,15 @@ def test_region_and_binning_keep_what_a_ray_hits(bin_x: int, bin_y: int) -> None
     )
 
 
+def test_region_and_binning_apply_to_rectified_images_too() -> None:
+    roi = RegionOfInterest(x_offset=100, y_offset=40, width=320, height=240)
+    projection = [500.0, 0, 300, -50, 0, 500, 200, 0, 0, 0, 1, 0]
+    camera = camera_from_info(info(p=projection, roi=roi, binning_x=2, binning_y=2), rectified=True)
+    np.testing.assert_allclose(camera.K, [[250, 0, 99.75], [0, 250, 79.75], [0, 0, 1]])
+    with pytest.raises(CameraError, match=r"uncalibrated \(p is all zeros\)"):
+        camera_from_info(info(p=[0.0] * 12), rectified=True)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -87,6 +96,10 @@ def test_region_and_binning_keep_what_a_ray_hits(bin_x: int, bin_y: int) -> None
         ({"width": 0}, "width is 0"),
         ({"d": [0.1] * 5, "distortion_model": "thin_prism"}, "'thin_prism' is not supported"),
         ({"d": [0.1] * 3}, "distortion"),
+        ({"d": [0.1] * 1000}, "1000 coefficients"),
+        ({"d": [float("nan")] * 5}, "not finite"),
+        ({"d": [0.1] * 5, "distortion_model": "equidistant"}, "takes 4"),
+        ({"binning_x": 1000}, "width is 0"),
         ({"roi": RegionOfInterest(x_offset=600, width=100, height=10)}, "is not inside 640x480"),
         ({"roi": RegionOfInterest(width=100)}, "is not inside 640x480"),
     ],
@@ -159,6 +172,8 @@ def test_no_more_than_a_few_camera_infos_are_kept() -> None:
     matcher = CameraMatcher("exact")
     for stamp in range(1000):
         matcher.add(info(stamp))
+        matcher.add(info(0))  # keeps coming
+    matcher.camera(header(0), 640, 480)
     assert matcher.camera(header(999), 640, 480).fx == 600.0
     with pytest.raises(NoCamera):
         matcher.camera(header(1), 640, 480)

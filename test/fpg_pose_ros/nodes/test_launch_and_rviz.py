@@ -21,6 +21,8 @@ pytestmark = pytest.mark.ros
 import marks_world
 from ros_processes import NodeProcess, Peer
 
+from fpg_pose_ros.nodes import qos
+
 ROOT = Path(__file__).parents[3]
 LAUNCH = ast.parse((ROOT / "launch" / "pose.launch.py").read_text())
 
@@ -116,6 +118,8 @@ def test_rviz_shows_camera_overlay_tf_markers_and_pose() -> None:
         "Markers",
         "Pose",
     }
+    markers = next(display for display in displays() if display["Name"] == "Markers")
+    assert markers["Topic"]["Depth"] >= qos.MARKERS.depth
 
 
 def test_every_topic_that_rviz_shows_is_published_with_the_type_its_display_takes(

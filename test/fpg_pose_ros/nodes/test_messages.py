@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses as messages, markers among them."""
+"""Poses as messages."""
 
 # ruff: noqa: E402 - without ROS the file is skipped before it is imported further
 
@@ -14,17 +14,13 @@ import pytest
 pytest.importorskip("rclpy", exc_type=ImportError)
 pytestmark = pytest.mark.ros
 
-import marks_world
 from builtin_interfaces.msg import Time
-from rclpy.serialization import deserialize_message
 from std_msgs.msg import Header
-from visualization_msgs.msg import Marker, MarkerArray
 
 from fpg_pose_ros.bundle import read_bundle
 from fpg_pose_ros.estimator import PoseEstimate, StageTimes
 from fpg_pose_ros.geometry import exp_so3, make_transform
 from fpg_pose_ros.nodes import messages
-from fpg_pose_ros.nodes.markers import MeshMarkers
 from fpg_pose_ros.nodes.model_info import model_info
 from fpg_pose_ros.nodes.stamps import stamp_from_ns, stamp_ns
 
@@ -58,9 +54,9 @@ def test_a_pose_comes_back_from_its_message() -> None:
 
 
 def test_every_message_of_an_estimate_carries_the_images_header_and_the_same_pose() -> None:
-    single = messages.pose_stamped(ESTIMATE)
-    (transform,) = messages.transforms([ESTIMATE], "robot/").transforms
     item = messages.object_pose(ESTIMATE, TIMES)
+    single = messages.pose_stamped(item)
+    (transform,) = messages.transforms([ESTIMATE], "robot/").transforms
     assert single.header == transform.header == item.header == HEADER
     assert single.pose == item.pose.pose
     assert transform.child_frame_id == "robot/marks"
@@ -95,6 +91,12 @@ def test_further_instances_get_frames_of_their_own() -> None:
     assert frames == ["marks", "marks_1"]
 
 
+def test_frames_of_the_first_instance_can_carry_its_number_too() -> None:
+    second = replace(ESTIMATE, instance_id=1)
+    message = messages.transforms([ESTIMATE, second], "cell/", "always")
+    assert [t.child_frame_id for t in message.transforms] == ["cell/marks_0", "cell/marks_1"]
+
+
 def test_true_poses_are_certain() -> None:
     array = messages.true_poses(HEADER, {"marks": T})
     (pose,) = array.poses
@@ -102,47 +104,6 @@ def test_true_poses_are_certain() -> None:
     assert pose.score == 1.0
     assert not pose.pose.covariance.any()
     np.testing.assert_allclose(messages.transform_from_pose(pose.pose.pose), T, atol=1e-12)
-
-
-def markers_in(message: bytes) -> list[Marker]:
-    return deserialize_message(message, MarkerArray).markers
-
-
-def test_each_frame_s_marker_has_its_own_stamp_and_pose_and_the_same_mesh() -> None:
-    model = marks_world.model()
-    markers = MeshMarkers([model])
-    corners = model.mesh.vertices[model.mesh.faces].reshape(-1, 3)
-    for number in range(5):
-        moved = replace(ESTIMATE, T_camera_object=marks_world.pose(number), stamp_ns=STAMP + number)
-        (message,) = markers.frame([moved])
-        (marker,) = markers_in(message)
-        assert stamp_ns(marker.header.stamp) == STAMP + number
-        assert marker.pose == messages.pose_from_transform(moved.T_camera_object)
-        assert (marker.type, marker.action) == (Marker.TRIANGLE_LIST, Marker.ADD)
-        assert (marker.header.frame_id, marker.ns, marker.id) == ("left", "marks", 0)
-        np.testing.assert_array_equal([(p.x, p.y, p.z) for p in marker.points], corners)
-        assert len(marker.colors) == len(corners)
-        assert np.isclose(marker.colors[0].r, 200 / 255)
-
-
-def test_the_marker_of_an_object_that_is_gone_is_deleted_once() -> None:
-    markers = MeshMarkers([marks_world.model()])
-    second = replace(ESTIMATE, instance_id=1)
-    assert len(markers.frame([ESTIMATE, second])) == 2
-    _, deletion = markers.frame([ESTIMATE])
-    (marker,) = markers_in(deletion)
-    assert (marker.ns, marker.id, marker.action) == ("marks", 1, Marker.DELETE)
-    assert len(markers.frame([])) == 1
-    assert markers.frame([]) == []
-
-
-def test_markers_follow_a_camera_that_changes_its_frame() -> None:
-    markers = MeshMarkers([marks_world.model()])
-    for frame_id in ("a", "a_much_longer_name", "a"):
-        (message,) = markers.frame([replace(ESTIMATE, frame_id=frame_id)])
-        (marker,) = markers_in(message)
-        assert marker.header.frame_id == frame_id
-        assert marker.pose == messages.pose_from_transform(T)
 
 
 def test_a_manifest_with_other_figures_still_makes_a_description(marks_bundle: Path) -> None:

@@ -14,8 +14,9 @@ import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+from fpg_pose_ros.nodes.parameter import Parameter, Value
 from fpg_pose_ros.nodes.parameter_values import ParameterError, ParameterValues, descriptor
-from fpg_pose_ros.nodes.parameters import TABLES, Parameter, Value
+from fpg_pose_ros.nodes.parameters import TABLES
 
 ALL = [(node, parameter) for node, table in TABLES.items() for parameter in table]
 EACH = pytest.mark.parametrize(

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 
-from fpg_pose_ros.estimator import Estimator
-from fpg_pose_ros.nodes.parameters import POSE_NODE, TABLES, Parameter, parameters_markdown
+from fpg_pose_ros.estimator import Estimator, Limits
+from fpg_pose_ros.nodes.parameter import Parameter
+from fpg_pose_ros.nodes.parameters import TABLES, parameters_markdown
+from fpg_pose_ros.nodes.pose_parameters import POSE_NODE
+from fpg_pose_ros.tracking import TrackingSettings
 
 ROOT = Path(__file__).parents[3]
 ALL = [(node, parameter) for node, table in TABLES.items() for parameter in table]
@@ -94,8 +98,13 @@ def test_the_shipped_configuration_holds_the_defaults() -> None:
     assert list(shown) == [parameter.name for parameter in POSE_NODE]
 
 
-def test_limits_default_to_the_estimators_own() -> None:
-    defaults = inspect.signature(Estimator).parameters
-    limits = {p.name: p.default for p in POSE_NODE}
-    for name in ("threads", "min_score", "min_detection_score", "max_reprojection_error"):
-        assert limits[name] == defaults[name].default
+def test_defaults_are_those_of_what_they_set() -> None:
+    shown = {p.name: p.default for p in POSE_NODE}
+    assert shown["threads"] == inspect.signature(Estimator).parameters["threads"].default
+    for name, value in asdict(Limits()).items():
+        assert shown[name] == value
+    tracking = asdict(TrackingSettings())
+    assert shown["tracking"] is tracking.pop("enabled")
+    assert shown["locate_period"] == tracking.pop("locate_period")
+    for name, value in tracking.items():
+        assert shown[f"track_{name}"] == value

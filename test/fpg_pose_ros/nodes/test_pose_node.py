@@ -13,7 +13,7 @@ pytestmark = pytest.mark.ros
 
 import marks_world
 from diagnostic_msgs.msg import DiagnosticArray
-from fpg_pose_ros.msg import ModelInfo
+from fpg_pose_ros.msg import ModelInfo, ObjectPoseArray
 from geometry_msgs.msg import PoseStamped
 from ros_processes import Camera, NodeProcess, Peer, poses_of, status_of, values_of
 from sensor_msgs.msg import Image
@@ -80,28 +80,35 @@ def test_nothing_in_view_gives_an_empty_array_and_no_transform(
     assert tf == []
 
 
-def test_markers_show_the_mesh_and_are_deleted_when_the_object_is_gone(
+def test_markers_show_the_object_and_are_deleted_when_it_is_gone(
     peer: Peer, shared_pose_node: NodeProcess
 ) -> None:
     arrays = poses_of(peer)
-    markers = peer.collect(MarkerArray, "/pose_node/markers")
+    messages = peer.collect(MarkerArray, "/pose_node/markers")
     camera = Camera(peer)
     camera.wait_for_subscribers()
-    camera.send_until(lambda: len(markers) >= 2)
-    (marker,) = markers[-1].markers
-    assert (marker.type, marker.action) == (Marker.TRIANGLE_LIST, Marker.ADD)
-    assert (marker.ns, marker.header.frame_id) == ("marks", "camera")
-    mesh = marks_world.model().mesh
-    corners = [(p.x, p.y, p.z) for p in marker.points]
-    np.testing.assert_allclose(corners, mesh.vertices[mesh.faces].reshape(-1, 3), atol=1e-6)
-    assert len(marker.colors) == len(corners)
-    stamp = stamp_ns(marker.header.stamp)
+    camera.send_until(lambda: len(messages) >= 3)
+    mesh, axes, covariance, label = messages[-1].markers
+    assert (mesh.type, mesh.action) == (Marker.TRIANGLE_LIST, Marker.ADD)
+    assert (mesh.ns, mesh.header.frame_id) == ("marks/mesh", "camera")
+    triangles = marks_world.model().mesh
+    corners = [(p.x, p.y, p.z) for p in mesh.points]
+    np.testing.assert_allclose(
+        corners, triangles.vertices[triangles.faces].reshape(-1, 3), atol=1e-6
+    )
+    assert len(mesh.colors) == len(corners)
+    stamp = stamp_ns(mesh.header.stamp)
     peer.spin_until(lambda: any(stamp_ns(array.header.stamp) == stamp for array in arrays))
     found = next(a for a in arrays if stamp_ns(a.header.stamp) == stamp).poses[0]
-    assert marker.pose == found.pose.pose
-    markers.clear()
+    assert mesh.pose == axes.pose == found.pose.pose
+    assert covariance.pose.position == found.pose.pose.position
+    variance = np.reshape(found.pose.covariance, (6, 6))[:3, :3].trace()
+    diameters = [covariance.scale.x, covariance.scale.y, covariance.scale.z]
+    assert np.isclose(np.square(diameters).sum() / 16, variance)
+    assert label.text == f"marks {found.instance_id} {found.score:.2f}"
+    messages.clear()
     camera.send_until(
-        lambda: any(m.action == Marker.DELETE for a in markers for m in a.markers), visible=False
+        lambda: any(m.action == Marker.DELETE for a in messages for m in a.markers), visible=False
     )
 
 
@@ -187,10 +194,15 @@ def test_each_limit_changes_what_is_reported_at_once(
     camera.wait_for_subscribers()
 
     def found(count: int) -> bool:
-        """Sends a few frames; whether each of the last three shows that many objects."""
-        arrays.clear()
-        camera.send_until(lambda: len(arrays) >= 4)
-        return all(len(array.poses) == count for array in arrays[-3:])
+        """Sends a few frames; whether each of them shows that many objects."""
+        first = len(camera.sent)
+
+        def fresh() -> list[ObjectPoseArray]:
+            stamps = set(camera.sent[first:])
+            return [array for array in arrays if stamp_ns(array.header.stamp) in stamps]
+
+        camera.send_until(lambda: len(fresh()) >= 3)
+        return all(len(array.poses) == count for array in fresh())
 
     before = peer.get_parameter(limit)
     assert found(1)

@@ -34,6 +34,7 @@ def test_diagnostics_tell_of_the_model_the_camera_and_the_frames(
         "model": DiagnosticStatus.OK,
         "camera": DiagnosticStatus.WARN,
         "frames": DiagnosticStatus.OK,
+        "tracker": DiagnosticStatus.OK,
     }
     camera = Camera(peer)
     camera.wait_for_subscribers()
@@ -44,6 +45,8 @@ def test_diagnostics_tell_of_the_model_the_camera_and_the_frames(
     for stage in ("convert", "preprocess", "locate", "infer", "solve", "publish", "total"):
         assert 0.0 <= float(values[f"{stage} p50 (ms)"]) <= float(values[f"{stage} p99 (ms)"])
     assert float(values["total p50 (ms)"]) < 100.0
+    assert "age p50 (ms)" in values
+    assert float(values_of(diagnostics[-1], "tracker")["locator rate (Hz)"]) > 0.0
 
 
 def test_images_without_a_usable_camera_info_are_counted(

@@ -15,7 +15,13 @@ from fpg_pose_ros.errors import BundleError, FpgPoseError
 from fpg_pose_ros.nodes import bundles
 from fpg_pose_ros.nodes.bundles import find_bundle
 from fpg_pose_ros.nodes.frame_source import SourceRequest, frames_of
-from fpg_pose_ros.nodes.names import tf_frame, topic_token, unique_tokens
+from fpg_pose_ros.nodes.names import (
+    NameClashError,
+    check_tf_frames,
+    tf_frame,
+    topic_token,
+    unique_tokens,
+)
 from fpg_pose_ros.nodes.prefetch import Prefetch
 from fpg_pose_ros.nodes.statistics import WINDOW, FrameStatistics
 from fpg_pose_ros.sources import Frame, open_source
@@ -46,12 +52,38 @@ def test_tf_frames_are_prefix_object_and_the_number_of_a_further_instance() -> N
     assert tf_frame("/cell/", "tin can") == "cell/tin_can"
 
 
+def test_with_always_the_first_instance_carries_its_number_too() -> None:
+    assert tf_frame("cell/", "spot", 0, "always") == "cell/spot_0"
+
+
+@pytest.mark.parametrize("names", [["can", "tin can"], ["can", "can_x", "can_1x"], ["7", "obj_7"]])
+def test_objects_whose_frames_can_never_meet_pass(names: list[str]) -> None:
+    check_tf_frames(names)
+
+
+def test_objects_whose_frames_would_be_one_are_refused_with_the_remedy() -> None:
+    with pytest.raises(NameClashError, match=r"'tin can' and 'tin_can'.*tin_can: rename"):
+        check_tf_frames(["tin can", "tin_can"], "always")
+    with pytest.raises(NameClashError, match=r"'can'.*'can_2': set tf_instances to always"):
+        check_tf_frames(["can_2", "can"])
+    check_tf_frames(["can_2", "can"], "always")
+
+
+def test_a_stage_that_was_not_needed_does_not_count_among_its_times() -> None:
+    statistics = FrameStatistics()
+    for locate in (4.0, 0.0, 0.0, 6.0):
+        statistics.process(1, {"locate": locate, "infer": 1.0})
+    assert statistics.counts().located == 2
+    assert statistics.percentiles(50) == {"locate": (5.0,), "infer": (1.0,)}
+
+
 def test_percentiles_look_back_over_a_window() -> None:
     statistics = FrameStatistics()
-    for value in [1000.0] * 50 + list(np.linspace(0.0, 100.0, WINDOW)):
+    for value in [1000.0] * 50 + list(np.linspace(1.0, 101.0, WINDOW)):
         statistics.process(1, {"total": value})
-    assert statistics.percentiles(50, 99)["total"] == pytest.approx((50.0, 99.0))
+    assert statistics.percentiles(50, 99)["total"] == pytest.approx((51.0, 100.0))
     assert statistics.processed == statistics.poses == 50 + WINDOW
+    assert statistics.last_poses == 1
 
 
 def test_drops_are_counted_by_cause_and_the_counts_do_not_change_afterwards() -> None:
