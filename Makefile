@@ -16,6 +16,7 @@ DEMO_SECONDS ?= 30
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+TRIALS_ARGS ?=
 # Where torch comes from: an index, such as https://download.pytorch.org/whl/cu130 or https://pypi.org/simple
 # for a CUDA build. Without it, PyTorch's index of CPU builds, or the folders pip is set up to find wheels in.
 TORCH_INDEX ?=
@@ -36,7 +37,7 @@ DONE := $(VENV)/.done
 WORKSPACE := .ros
 BUILT := $(WORKSPACE)/.built-$(ROS)
 # Python modules run from the source tree (tools/ros_env.sh), so a change in them needs no build.
-INSTALLED := CMakeLists.txt package.xml $(shell find config launch msg rviz scripts tools/sandbox -type f -not -name '*.pyc')
+INSTALLED := CMakeLists.txt package.xml $(shell find config launch msg rviz scripts srv tools/sandbox -type f -not -name '*.pyc')
 
 .PHONY: help
 help:  ## this list
@@ -79,7 +80,7 @@ $(DONE)/torch: requirements/torch.in $(DONE)/locked
 	$(INSTALL) "$${from[@]}" -r $<
 	@touch $@
 
-$(DONE)/project: pyproject.toml requirements/runtime.in requirements/train.in requirements/torch.in $(DONE)/locked
+$(DONE)/project: pyproject.toml requirements/runtime.in requirements/train.in requirements/torch.in requirements/openvino.in requirements/photorealistic.in $(DONE)/locked
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -113,12 +114,15 @@ $(BUILT): $(INSTALLED) $(DONE)/ros-$(ROS)
 
 # --- checks ---------------------------------------------------------------------------------------
 
-.PHONY: test test-slow lint types arrows format
+.PHONY: test test-slow trials lint types arrows format
 test: build $(DONE)/benchmarks lint types arrows  ## linters, types, import directions, tests
 	@$(IN_ENV) python -m pytest $(PYTEST_ARGS)
 
 test-slow: build $(DONE)/benchmarks  ## all tests, the long ones too
 	@$(IN_ENV) python -m pytest --slow $(PYTEST_ARGS)
+
+trials: build $(DONE)/benchmarks  ## hostile input, faults and a soak of 10 minutes; TRIALS_ARGS="--soak-minutes 60"
+	@$(IN_ENV) FPG_POSE_REQUIRE_ROS=1 python -m pytest test/fpg_pose_ros/nodes/trials $(TRIALS_ARGS)
 
 lint: $(DONE)/locked
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
@@ -134,7 +138,7 @@ format: $(DONE)/locked  ## format the code and mend what ruff can
 
 # --- runs -----------------------------------------------------------------------------------------
 
-.PHONY: demo demo-shipped bench-lmo bench-search
+.PHONY: demo demo-shipped bench-lmo bench-node bench-search
 demo: build  ## train on Spot, run camera and pose node, report in demo/
 	@$(IN_ENV) fpg-pose demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
 
@@ -143,6 +147,9 @@ demo-shipped: build  ## the same with the bundle in models/spot: no training
 
 bench-lmo: build  ## LM-O photographs through the ROS topics; FPG_POSE_DATA names the data
 	@$(IN_ENV) python benchmarks/lmo_through_ros.py $(BENCH_ARGS)
+
+bench-node: build  ## what the pose node costs, and whether frames are lost; goes on when run again
+	@$(IN_ENV) python benchmarks/node.py $(BENCH_ARGS)
 
 bench-search: venv $(DONE)/benchmarks  ## searched networks against hand-made ones; hours, goes on when run again
 	@$(VENV)/bin/python benchmarks/search.py $(BENCH_ARGS)
@@ -155,7 +162,8 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --univer
     --generate-hashes --no-annotate --no-python-downloads
 
 lock:  ## resolve requirements/*.in anew; needs uv
-	@cd requirements && $(LOCK) dev.in -o dev.txt
+# OpenVINO's reports to its makers serve its conversion tools, which no one here calls.
+	@cd requirements && $(LOCK) dev.in -o dev.txt --no-emit-package openvino-telemetry
 # colcon asks for pytest plugins that only its own tests use.
 	@cd requirements && $(LOCK) ros.in -c dev.txt -o ros.txt --no-emit-package coverage \
 	    --no-emit-package pytest-cov --no-emit-package pytest-repeat --no-emit-package pytest-rerunfailures

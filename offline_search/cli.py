@@ -58,6 +58,13 @@ class SampleKind(str, Enum):
     live = "live"
 
 
+class RendererKind(str, Enum):
+    """What renders."""
+
+    embree = "embree"
+    mitsuba = "mitsuba"
+
+
 class Overlays(str, Enum):
     """What is drawn."""
 
@@ -72,8 +79,8 @@ ObjectNames = Annotated[
 PoseData = Annotated[
     str | None,
     typer.Option(
-        help="bop:PATH (--object 5, NAME=5 or FILE.yaml=5) or speed:PATH (--object tango or "
-        "FILE.yaml); by default renders of the object."
+        help="bop:PATH or linemod:PATH (--object 5, NAME=5 or FILE.yaml=5), or speed:PATH "
+        "(--object tango or FILE.yaml); by default renders of the object."
     ),
 ]
 Cache = Annotated[
@@ -110,6 +117,10 @@ SearchImages = Annotated[
     ),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of one inference.", min=1)]
+Backend = Annotated[
+    str,
+    typer.Option(help="What runs the networks: onnxruntime, openvino, torch; auto: the fastest."),
+]
 
 
 @object_app.command("create")
@@ -156,14 +167,30 @@ def data_preview(
     kind: Annotated[SampleKind, typer.Option(help="What to show.")] = SampleKind.pose,
     count: Annotated[int, typer.Option(help="How many samples.", min=1)] = 24,
     seed: Seed = 0,
-    difficulty: Annotated[str, typer.Option(help="clean, cluttered, or 0 to 1.")] = "cluttered",
+    difficulty: Annotated[
+        str,
+        typer.Option(help="clean, cluttered, 0 to 1, or rising: from clean to cluttered."),
+    ] = "rising",
+    renderer: Annotated[
+        RendererKind, typer.Option(help="Of the objects; mitsuba is an extra.")
+    ] = RendererKind.embree,
 ) -> None:
     """Look at training samples with their labels."""
     from offline_search.data.preview import preview
 
     asked: str | float = float(difficulty) if difficulty[:1].isdigit() else difficulty
     typer.echo(
-        str(preview(objects, out, kind=kind.value, count=count, seed=seed, difficulty=asked))
+        str(
+            preview(
+                objects,
+                out,
+                kind=kind.value,
+                count=count,
+                seed=seed,
+                difficulty=asked,
+                renderer=renderer.value,
+            )
+        )
     )
 
 
@@ -385,9 +412,16 @@ def pipeline(
 @app.command()
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="Model bundle: folder or zip.")],
-    data: Annotated[str | None, typer.Option(help="bop:PATH, a BOP dataset's folder.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="bop:PATH, linemod:PATH or speed:PATH, a dataset's folder.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Its images; by default test, of SPEED+ synthetic (lightbox, sunlamp)."),
+    ] = None,
     objects: Annotated[
-        str | None, typer.Option(help="BOP: which ones, as 5,8 or can=5,driller=8.")
+        str | None,
+        typer.Option(help="BOP, LINEMOD: which ones, as 5,8 or can=5,driller=8; SPEED: its name."),
     ] = None,
     targets: Annotated[Path | None, typer.Option(help="BOP: target file.")] = None,
     rendered: Annotated[
@@ -395,9 +429,15 @@ def evaluate(
     ] = None,
     frames: Annotated[int, typer.Option(help="Rendered frames.", min=1)] = 300,
     seed: Annotated[int, typer.Option(help="Of the rendered scene.", min=0)] = 1,
+    backend: Backend = "onnxruntime",
     threads: Threads = 1,
+    device: Device = "cpu",
     json_out: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
     results: Annotated[Path | None, typer.Option(help="Write estimates as BOP's CSV.")] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="Write a page of the worst and median cases into this folder."),
+    ] = None,
 ) -> None:
     """Judge a bundle by the very estimator that runs on the robot."""
     from offline_search.evaluate import evaluate as run
@@ -405,14 +445,61 @@ def evaluate(
     run(
         bundle,
         data=data,
+        split=split,
         targets=targets,
         objects=objects,
         rendered=rendered,
         frames=frames,
         seed=seed,
+        backend=backend,
         threads=threads,
+        device=device,
         json_out=json_out,
         results_out=results,
+        gallery=gallery,
+    )
+
+
+@app.command()
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(help="Model bundle: folder or zip.")],
+    objects: ObjectNames = ["spot"],  # noqa: B006
+    images: Annotated[
+        int, typer.Option(help="Rendered frames of each object to fit to.", min=1)
+    ] = 600,
+    out: Annotated[
+        Path | None, typer.Option(help="The calibrated bundle; by default the same path.")
+    ] = None,
+    seed: Seed = 0,
+    threads: Threads = 1,
+) -> None:
+    """Make a bundle's scores probabilities and its covariances true, on held-out renders."""
+    from offline_search.calibrate import calibrate_bundle
+
+    calibrate_bundle(bundle, objects, images=images, out=out or bundle, seed=seed, threads=threads)
+
+
+@app.command()
+def quantise(
+    bundle: Annotated[Path, typer.Argument(help="Model bundle: folder or zip.")],
+    out: Annotated[Path, typer.Option(help="The quantised bundle: a folder, or a zip.")],
+    objects: ObjectNames = ["spot"],  # noqa: B006
+    calibration_frames: Annotated[
+        int, typer.Option(help="Rendered frames of each object to find the ranges on.", min=1)
+    ] = 150,
+    frames: Annotated[int, typer.Option(help="Other frames of each, to judge on.", min=1)] = 300,
+    seed: Annotated[int, typer.Option(help="Of the frames that are judged.", min=0)] = 1,
+) -> None:
+    """Compute a bundle's networks in 8-bit integers; print what that costs and gains."""
+    from offline_search.quantise import quantise as run
+
+    run(
+        bundle,
+        objects,
+        out=out,
+        calibration_frames=calibration_frames,
+        frames=frames,
+        seed=seed,
     )
 
 
@@ -426,14 +513,22 @@ def estimate(
     camera: Annotated[Path | None, typer.Option(help="Calibration, JSON or YAML.")] = None,
     topic: Annotated[str | None, typer.Option(help="Image topic of a bag.")] = None,
     overlays: Annotated[Overlays, typer.Option(help="What is drawn.")] = Overlays.images,
+    backend: Backend = "onnxruntime",
     threads: Threads = 1,
+    device: Device = "cpu",
     min_score: Annotated[float, typer.Option(help="Least score of a pose.", min=0, max=1)] = 0.3,
     max_reprojection_error: Annotated[
         float, typer.Option(help="Largest one of a pose, in sides of its box.", min=0.001)
     ] = 0.12,
     limit: Annotated[int | None, typer.Option(help="Stop after so many images.", min=1)] = None,
+    bag: Annotated[
+        bool, typer.Option(help="Of an MCAP or db3 bag, write a copy with poses, TF and overlay.")
+    ] = True,
+    bag_out: Annotated[
+        Path | None, typer.Option(help="Folder of that copy; by default OUTPUT/bag.")
+    ] = None,
 ) -> None:
-    """Run a bundle over recorded images: poses as CSV, and overlays."""
+    """Run a bundle over recorded images: poses as CSV, overlays, and, of a bag, a bag with both."""
     from offline_search.estimate import estimate as run
 
     run(
@@ -443,10 +538,14 @@ def estimate(
         camera=camera,
         topic=topic,
         overlays=overlays.value,
+        backend=backend,
         threads=threads,
+        device=device,
         min_score=min_score,
         max_reprojection_error=max_reprojection_error,
         limit=limit,
+        bag=bag,
+        bag_out=bag_out,
     )
 
 

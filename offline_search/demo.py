@@ -20,8 +20,7 @@ from fpg_pose_ros.bundle import Bundle, read_bundle
 from fpg_pose_ros.errors import FpgPoseError
 from offline_search.data.live import LiveScene
 from offline_search.data.objects import RenderableObject, load_object
-from offline_search.metrics.pose_error import bop_symmetry_transforms
-from offline_search.metrics.scores import ObjectGeometry
+from offline_search.evaluation import geometry_of
 from offline_search.processes import ProcessGroup, Program, terminate_as_interrupt
 from offline_search.report.demonstration import Run, report
 from offline_search.report.judgement import judge, summary, write_csv
@@ -166,9 +165,7 @@ def _report(
 ) -> dict[str, Any]:
     out, model = request.out, thing.model
     recording = read_recording(out / "bag")
-    geometry = ObjectGeometry(
-        thing.mesh.vertices, bop_symmetry_transforms(model.symmetries), model.diameter
-    )
+    geometry = geometry_of(thing)
     scene = LiveScene(thing, seed=request.seed, fps=RATE_HZ, duration=request.seconds)
     frames = judge(recording, model.name, geometry, Visibility(scene))
     network = next(item.network for item in bundle.objects if item.model.name == model.name)

@@ -1,80 +1,106 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judging a bundle, or poses from anywhere, on a BOP dataset."""
+"""Judging a bundle, or poses from anywhere, on a BOP dataset or LINEMOD."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
+import numpy as np
 
 from fpg_pose_ros.bundle import Bundle
-from fpg_pose_ros.estimator import Estimator
-from offline_search.data.bop import BopDataset, BopTarget, object_name
-from offline_search.data.bop_results import BopResult, write_results
-from offline_search.evaluation import Evaluation, EvaluationError, make_evaluation, require_objects
+from fpg_pose_ros.estimator import Limits
+from offline_search.data.bop import object_name
+from offline_search.data.bop_image import BopImage, BopModel, BopTarget, PoseImages
+from offline_search.data.bop_results import BopResult
+from offline_search.evaluation import EvaluationError, require_objects
+from offline_search.examination import Exam, Sight, Verdict, Wanted
 from offline_search.metrics.pose_error import bop_symmetry_transforms
 from offline_search.metrics.scores import ObjectGeometry, Scores, Target, score, stack_poses
+from offline_search.surfaces import Surfaces
 
 
-def evaluate_bop(
-    bundle: Bundle,
-    dataset: BopDataset,
-    *,
-    targets: Path | None = None,
-    objects: str | None = None,
-    threads: int = 1,
-    results: Path | None = None,
-) -> Evaluation:
-    """Judge a bundle on the images of a BOP dataset.
+def bop_exam(
+    bundle: Bundle, dataset: PoseImages, *, targets: Path | None = None, objects: str | None = None
+) -> tuple[Exam, list[tuple[int, int]]]:
+    """What a bundle is judged on in a BOP dataset or LINEMOD.
 
     Args:
         bundle: its objects are matched to the dataset's by `objects`.
         dataset: the images and the truth.
         targets: target file; the dataset's own where not given.
         objects: see `object_ids`.
-        threads: of one inference.
-        results: where to write the estimates as BOP's CSV, if anywhere.
+
+    Returns:
+        The exam, and scene and number of each of its images.
     """
     names = object_ids(objects, bundle)
-    wanted = [target for target in dataset.targets(targets) if target.obj_id in names]
+    wanted: dict[tuple[int, int], list[BopTarget]] = defaultdict(list)
+    for target in dataset.targets(targets):
+        if target.obj_id in names:
+            wanted[target.scene_id, target.image_id].append(target)
     if not wanted:
         raise EvaluationError(f"no target is one of the objects {objects}; see the target file")
-    scenes = {scene_id: dataset.scene(scene_id) for scene_id in {t.scene_id for t in wanted}}
-    images = [
-        scenes[scene_id].image(image_id)
-        for scene_id, image_id in sorted({(t.scene_id, t.image_id) for t in wanted})
-    ]
+    keys = sorted(wanted)
+    models = {obj_id: dataset.model(obj_id) for obj_id in names}
+    scenes = {scene_id: dataset.scene(scene_id) for scene_id, _ in keys}
+    asked = {target.obj_id for several in wanted.values() for target in several}
+    deep = scenes[keys[0][0]].image(keys[0][1]).depth_path is not None
+    exam = Exam(
+        data=f"{dataset.root.name}/{dataset.split}",
+        sights=(_sight(scenes[key[0]].image(key[1]), wanted[key], names) for key in keys),
+        count=len(keys),
+        geometries={names[i]: geometry_of_model(models[i]) for i in names if i in asked},
+        meshes={names[i]: models[i].mesh for i in names if i in asked} if deep else {},
+        # BOP tells a method which objects an image holds: no pose is held back for being unsure.
+        limits=Limits(min_score=0.0, max_reprojection_error=math.inf),
+    )
+    return exam, keys
+
+
+def _sight(image: BopImage, targets: Sequence[BopTarget], names: Mapping[int, str]) -> Sight:
+    wanted = []
+    for target in targets:
+        instances = image.most_visible(target.obj_id, target.count)
+        if instances:
+            visible = np.array([instance.visible_fraction for instance in instances])
+            truth = stack_poses([instance.T_camera_object for instance in instances])
+            wanted.append(Wanted(names[target.obj_id], truth, visible))
+    return Sight(
+        label=f"scene {image.scene_id}, image {image.image_id}",
+        image=image.read(),
+        camera=image.camera,
+        wanted=tuple(wanted),
+        again=image.read,
+        depth=image.read_depth(),
+    )
+
+
+def results_of(
+    verdict: Verdict, keys: Sequence[tuple[int, int]], names: Mapping[int, str]
+) -> list[BopResult]:
+    """What was said, in BOP's form.
+
+    Args:
+        verdict: of a dataset.
+        keys: scene and number of its images, as of `bop_exam`.
+        names: the bundle's object names by the dataset's number.
+    """
     ids = {name: obj_id for obj_id, name in names.items()}
-    # BOP tells a method which objects an image holds: no pose is held back for being unsure.
-    estimator = Estimator(bundle, threads=threads, min_score=0.0, max_reprojection_error=math.inf)
-    found, times = [], []
-    for image in tqdm(images, desc="evaluate", unit="image", dynamic_ncols=True):
-        outcome = estimator.estimate(image.read(), image.camera)
-        times.append(outcome.times.total_ms)
-        found += [
-            BopResult(
-                scene_id=image.scene_id,
-                image_id=image.image_id,
-                obj_id=ids[estimate.object_name],
-                score=estimate.score,
-                T_camera_object=estimate.T_camera_object,
-                seconds=outcome.times.total_ms * 1e-3,
-            )
-            for estimate in outcome.estimates
-            if estimate.object_name in ids
-        ]
-    if results is not None:
-        write_results(results, found)
-    scores = score_bop(dataset, wanted, found)
-    named = {names[obj_id]: value for obj_id, value in scores.items()}
-    return make_evaluation(bundle, f"BOP {dataset.root.name}/{dataset.split}", named, times)
+    return [
+        BopResult(
+            *key, ids[one.object_name], one.score, one.T_camera_object, result.times.total_ms * 1e-3
+        )
+        for key, result in zip(keys, verdict.results, strict=True)
+        for one in result.estimates
+        if one.object_name in ids
+    ]
 
 
 def score_bop(
-    dataset: BopDataset, targets: Sequence[BopTarget], results: Iterable[BopResult]
+    dataset: PoseImages, targets: Sequence[BopTarget], results: Iterable[BopResult]
 ) -> dict[int, Scores]:
     """Scores by object number of estimates for the images of a BOP dataset.
 
@@ -84,20 +110,30 @@ def score_bop(
     for result in sorted(results, key=lambda result: -result.score):
         best_first[result.scene_id, result.image_id, result.obj_id].append(result)
     scenes = {scene_id: dataset.scene(scene_id) for scene_id in {t.scene_id for t in targets}}
+    models = {obj_id: dataset.model(obj_id) for obj_id in {t.obj_id for t in targets}}
+    surfaces = Surfaces(
+        {str(i): model.mesh for i, model in models.items()},
+        {str(i): model.diameter for i, model in models.items()},
+    )
     judged: dict[int, list[Target]] = defaultdict(list)
     for target in targets:
         image = scenes[target.scene_id].image(target.image_id)
-        estimates = best_first[target.scene_id, target.image_id, target.obj_id]
+        found = best_first[target.scene_id, target.image_id, target.obj_id]
+        estimates = stack_poses([result.T_camera_object for result in found])
+        truth, depth = image.truth(target.obj_id, target.count), image.read_depth()
         judged[target.obj_id].append(
             Target(
-                truth=image.truth(target.obj_id, target.count),
-                estimates=stack_poses([result.T_camera_object for result in estimates]),
+                truth=truth,
+                estimates=estimates,
                 K=image.K,
                 image_width=image.camera.width,
+                surfaces=None
+                if depth is None
+                else surfaces.errors(str(target.obj_id), estimates, truth, depth, image.camera),
             )
         )
     return {
-        obj_id: score(items, _bop_geometry(dataset, obj_id)) for obj_id, items in judged.items()
+        obj_id: score(items, geometry_of_model(models[obj_id])) for obj_id, items in judged.items()
     }
 
 
@@ -146,6 +182,6 @@ def named_objects(objects: str) -> dict[int, str]:
     return names
 
 
-def _bop_geometry(dataset: BopDataset, obj_id: int) -> ObjectGeometry:
-    model = dataset.model(obj_id)
+def geometry_of_model(model: BopModel) -> ObjectGeometry:
+    """What errors of a dataset's object depend on."""
     return ObjectGeometry(model.points, bop_symmetry_transforms(model.symmetries), model.diameter)

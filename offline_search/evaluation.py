@@ -12,7 +12,19 @@ import numpy as np
 
 from fpg_pose_ros.bundle import Bundle
 from fpg_pose_ros.errors import FpgPoseError
-from offline_search.metrics.scores import Scores
+from fpg_pose_ros.estimator import EstimateResult, PoseEstimate
+from offline_search.data.objects import RenderableObject
+from offline_search.metrics.pose_error import bop_symmetry_transforms
+from offline_search.metrics.scores import ObjectGeometry, Scores
+from offline_search.metrics.speed import SpeedFigures
+from offline_search.metrics.trust import (
+    Claim,
+    Judged,
+    Trust,
+    degrees_of_freedom,
+    describe,
+    trust,
+)
 
 
 class EvaluationError(FpgPoseError):
@@ -29,8 +41,11 @@ class Evaluation:
         data: what it was judged on, in words.
         images: how many images the estimator saw.
         objects: scores by object name.
+        trust: by object name, whether the poses' scores and covariances are true.
         macs_pose: multiply-accumulate operations of each object's pose network on one crop.
         macs_locator: of the locator, on one image.
+        macs_image: mean over the images, of the locator and of the pose networks on all crops.
+        speed: scores of SPEED by object name; empty where they are not asked for.
         ms_p50: median time of the estimator on one image, milliseconds.
         ms_p99: 99th percentile of that time.
     """
@@ -40,31 +55,78 @@ class Evaluation:
     data: str
     images: int
     objects: Mapping[str, Scores]
+    trust: Mapping[str, Trust]
     macs_pose: Mapping[str, int]
     macs_locator: int
+    macs_image: float
+    speed: Mapping[str, SpeedFigures]
     ms_p50: float
     ms_p99: float
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; a figure that nothing was there to measure is null."""
-        return {key: _without_nan(item) for key, item in asdict(self).items()}
+        return {key: without_nan(item) for key, item in asdict(self).items()}
 
 
 def make_evaluation(
-    bundle: Bundle, data: str, scores: Mapping[str, Scores], times: Sequence[float]
+    bundle: Bundle,
+    data: str,
+    scores: Mapping[str, Scores],
+    judged: Mapping[str, Sequence[Judged]],
+    results: Sequence[EstimateResult],
+    speed: Mapping[str, SpeedFigures],
 ) -> Evaluation:
-    """Join a bundle, its scores by object name, and the times of its images in milliseconds."""
+    """Join a bundle and what came of its judgement.
+
+    Args:
+        bundle: that was judged.
+        data: what on, in words.
+        scores: by object name.
+        judged: every pose beside the truth, by object name.
+        results: of the images.
+        speed: scores of SPEED, by object name.
+    """
+    times = [result.times.total_ms for result in results]
+    macs = {item.model.name: item.network.macs for item in bundle.objects}
+    symmetries = {item.model.name: item.model.symmetries for item in bundle.objects}
     return Evaluation(
         bundle=bundle.name,
         bundle_hash=bundle.hash,
         data=data,
-        images=len(times),
+        images=len(results),
         objects=scores,
-        macs_pose={o.model.name: o.network.macs for o in bundle.objects if o.model.name in scores},
+        trust={
+            name: trust(judged.get(name, ()), degrees_of_freedom(symmetries[name]))
+            for name in scores
+        },
+        macs_pose={name: macs[name] for name in macs if name in scores},
         macs_locator=bundle.locator.macs,
+        macs_image=bundle.locator.macs + sum(_crops(r, macs) for r in results) / len(results),
+        speed=speed,
         ms_p50=float(np.percentile(times, 50)),
         ms_p99=float(np.percentile(times, 99)),
     )
+
+
+def _crops(result: EstimateResult, macs: Mapping[str, int]) -> int:
+    """MACs of the pose networks on one image: of all that was followed up."""
+    followed = [one.object_name for one in result.estimates] + list(result.rejected)
+    return sum(macs[name] for name in followed)
+
+
+def geometry_of(item: RenderableObject) -> ObjectGeometry:
+    """What errors of an object's pose depend on."""
+    model = item.model
+    return ObjectGeometry(
+        item.mesh.vertices, bop_symmetry_transforms(model.symmetries), model.diameter
+    )
+
+
+def claim_of(estimate: PoseEstimate) -> Claim:
+    """What an estimate says of itself."""
+    x0, y0, x1, y1 = estimate.box
+    misfit = estimate.reprojection_error / max(x1 - x0, y1 - y0)
+    return Claim(estimate.T_camera_object, estimate.covariance, estimate.score, misfit)
 
 
 def require_objects(bundle: Bundle, names: Iterable[str]) -> None:
@@ -80,48 +142,87 @@ def require_objects(bundle: Bundle, names: Iterable[str]) -> None:
 
 
 def format_table(evaluation: Evaluation) -> str:
-    """The scores as a table for people."""
+    """The scores as a table for people, and below it what scores and covariances are worth."""
     heads = (
         "object",
         "targets",
         "missed",
         "ADD(-S) .1d",
         "AUC",
+        "AR VSD",
         "AR MSSD",
         "AR MSPD",
+        "AR",
         "rotation",
         "translation",
         "MMACs",
     )
-    rows = [heads]
+    rows: list[tuple[str, ...]] = [heads]
     for name, scores in evaluation.objects.items():
         rows.append(
             (
                 name,
                 str(scores.targets),
                 str(scores.misses),
-                f"{scores.add01:.3f}",
-                f"{scores.add_auc:.3f}",
-                f"{scores.mssd_ar:.3f}",
-                f"{scores.mspd_ar:.3f}",
+                *map(_share, _shares(scores)),
                 f"{scores.rotation_deg_median:.2f} deg",
                 f"{scores.translation_mm_median:.1f} mm",
                 f"{evaluation.macs_pose[name] / 1e6:.1f}",
             )
         )
+    if len(evaluation.objects) > 1:
+        rows.append(_mean_row(list(evaluation.objects.values())))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     ]
+    lines += [describe_speed(name, figures) for name, figures in evaluation.speed.items()]
+    lines += [describe(name, figures) for name, figures in evaluation.trust.items()]
     lines.append(
         f"{evaluation.data}: {evaluation.images} images, {evaluation.ms_p50:.1f} ms an image (99th "
-        f"percentile {evaluation.ms_p99:.1f}); locator {evaluation.macs_locator / 1e6:.1f} MMACs"
+        f"percentile {evaluation.ms_p99:.1f}) and {evaluation.macs_image / 1e6:.1f} MMACs, "
+        f"{evaluation.macs_locator / 1e6:.1f} of them the locator's"
     )
     return "\n".join(lines)
 
 
-def _without_nan(value: Any) -> Any:
+def _shares(s: Scores) -> tuple[float, ...]:
+    return s.add01, s.add_auc, s.vsd_ar, s.mssd_ar, s.mspd_ar, s.ar
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _mean_row(objects: Sequence[Scores]) -> tuple[str, ...]:
+    """Over all objects: counts added, shares weighted by their targets, as BOP's recalls are."""
+    weights = [scores.targets for scores in objects]
+    shares = np.average([_shares(scores) for scores in objects], axis=0, weights=weights)
+    misses = sum(scores.misses for scores in objects)
+    return (
+        "all",
+        str(sum(weights)),
+        str(misses),
+        *map(_share, shares.tolist()),
+        "",
+        "",
+        "",
+    )
+
+
+def describe_speed(name: str, figures: SpeedFigures) -> str:
+    """One line for people."""
+    return (
+        f"{name}: SPEED score {figures.score:.4f}, with the testbed's thresholds "
+        f"{figures.score_testbed:.4f} ({figures.images} images, {figures.misses} without a pose "
+        f"at 1 + pi each); poses: translation {figures.translation:.4f} of the distance, rotation "
+        f"{figures.rotation_deg:.2f} deg"
+    )
+
+
+def without_nan(value: Any) -> Any:
+    """The same with null for every NaN in it."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value

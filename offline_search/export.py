@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
+from fpg_pose_ros.backends.onnx_runtime import OnnxRuntimeBackend
 from fpg_pose_ros.bundle import MESHES, WEIGHTS, Bundle, pack_meshes, write_bundle
 from fpg_pose_ros.errors import FpgPoseError
-from fpg_pose_ros.infer import OnnxRuntimeBackend
 from fpg_pose_ros.objects import ObjectModel
 from offline_search.space.cost import cost
 from offline_search.space.network import Network

@@ -69,7 +69,7 @@ def _rows(bundle: Bundle) -> Iterator[tuple[str, str]]:
     yield "locator", _network(bundle.locator)
     budget = manifest.get("costs", {}).get("budget_macs")
     yield "budget", f"{budget / 1e6:.1f} MMACs" if budget else "none"
-    for section in ("training", "metrics"):
+    for section in ("training", "quantisation", "metrics", "calibration"):
         for name, value in _flat(manifest.get(section, {})):
             yield f"{section} {name}", value
     for name, content in sorted(bundle.files.items()):
@@ -80,7 +80,8 @@ def _network(spec: NetworkSpec) -> str:
     height, width = spec.input_size
     return (
         f"{spec.kind}, input {width} x {height} px, {spec.macs / 1e6:.2f} MMACs "
-        f"({2 * spec.macs / 1e6:.2f} MFLOPs), {spec.params / 1e3:.0f} k parameters"
+        f"({2 * spec.macs / 1e6:.2f} MFLOPs), {spec.params / 1e3:.0f} k parameters, "
+        f"{spec.precision}"
     )
 
 

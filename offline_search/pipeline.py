@@ -2,7 +2,7 @@
 """`fpg-pose pipeline`: from objects to a model bundle, in stages that can be interrupted anywhere.
 
     renders -> searches for pose networks -> trainings (pose networks, locator) -> draft
-            -> judgement on held-out frames -> bundle
+            -> calibration on held-out frames -> judgement on others -> bundle
 
 Where the architecture is given there is nothing to search for. Every stage leaves its result in the
 output folder and finds it there when the command is run again. `pipeline.json` says what was asked
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fpg_pose_ros.bundle import MANIFEST, Bundle, read_bundle, write_bundle
+from offline_search.calibrate import CalibrationError, calibrate
 from offline_search.evaluate import evaluate_rendered
 from offline_search.export import TrainedObject, export
 from offline_search.plan import Plan, Request, make_plan
@@ -38,6 +39,7 @@ __all__ = ["Request", "complete_manifest", "curves", "judge", "pipeline", "witho
 CLOCK_FILE: Final = "minutes.json"
 BUNDLE_FOLDER: Final = "bundle"
 DRAFT_FOLDER: Final = "draft"
+CALIBRATED_FOLDER: Final = "calibrated"
 #: Of the frames a bundle is judged on; training seeds are smaller.
 FRAMES_SEED: Final = VALIDATION_SEED + 1
 _CURVE_POINTS: Final = 160
@@ -85,10 +87,12 @@ def pipeline(
             works.finish([*plan.poses, plan.locator])
     with _stage(out, "export"):
         draft = _draft(plan)
+    with _stage(out, "calibrate"):
+        bundle = _calibrated(plan, draft)
     with _stage(out, "judge"):
-        metrics = judge(plan, draft)
-    manifest = complete_manifest(plan, draft, metrics, command or own_command(), _minutes(out))
-    write_bundle(finished, manifest, draft.files)
+        metrics = judge(plan, bundle)
+    manifest = complete_manifest(plan, bundle, metrics, command or own_command(), _minutes(out))
+    write_bundle(finished, manifest, bundle.files)
     return finished
 
 
@@ -109,6 +113,20 @@ def _draft(plan: Plan) -> Bundle:
         metrics={"data": "not judged yet"},
         budget_macs=plan.request.budget_macs,
     )
+
+
+def _calibrated(plan: Plan, draft: Bundle) -> Bundle:
+    """The draft with true scores and covariances; as it is where too few of its poses are right."""
+    place = plan.out / CALIBRATED_FOLDER
+    if (place / MANIFEST).exists():
+        return read_bundle(place)
+    bundle = draft
+    for source in plan.request.objects:
+        try:
+            bundle = calibrate(bundle, source, images=plan.request.frames)
+        except CalibrationError as error:
+            print(f"not calibrated: {error}", file=sys.stderr)
+    return write_bundle(place, bundle.manifest, bundle.files)
 
 
 def judge(plan: Plan, draft: Bundle) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 """Datasets in the format of BOP, the benchmark for 6D object pose estimation.
 
     DATASET/models/obj_000001.ply ...   DATASET/models_eval/{obj_000001.ply ..., models_info.json}
-    DATASET/test/000002/{scene_camera.json, scene_gt.json, scene_gt_info.json, rgb/000003.png ...}
+    DATASET/test/000002/{scene_camera.json, scene_gt.json, scene_gt_info.json, rgb/000003.png ...,
+                         depth/000003.png ...}
     DATASET/test_targets_bop19.json
 
 BOP's files are in millimetres; everything returned here is in metres. A missing or malformed file
@@ -12,24 +13,23 @@ raises DatasetError, which names the file, the key and what to do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from fpg_pose_ros.errors import DatasetError
-from fpg_pose_ros.geometry import Array, Camera, Symmetries, make_transform
+from fpg_pose_ros.geometry import Array, Symmetries, make_transform
+from offline_search.data.bop_image import BopImage, BopInstance, BopModel, BopTarget
 from offline_search.data.create import create_object
 from offline_search.data.fields import numbers, read_json, value
-from offline_search.data.image_files import read_image
 from offline_search.data.meshes import read_mesh
 from offline_search.data.objects import RenderableObject
 
-TARGETS_FILE = "test_targets_bop19.json"
+TARGETS_FILE: Final = "test_targets_bop19.json"
+#: Where the datasets are.
+BOP_SITE: Final = "https://bop.felk.cvut.cz/datasets"
+_ORIGIN: Final = f"the dataset ({BOP_SITE})"
 _MM = 1e-3
 _IMAGE_KINDS = ("png", "jpg", "jpeg", "tif")
 
@@ -37,82 +37,6 @@ _IMAGE_KINDS = ("png", "jpg", "jpeg", "tif")
 def object_name(obj_id: int) -> str:
     """What this project calls an object of a BOP dataset unless told otherwise: its file's name."""
     return f"obj_{obj_id:06d}"
-
-
-@dataclass(frozen=True, eq=False)
-class BopInstance:
-    """One annotated object in an image.
-
-    Attributes:
-        obj_id: its number in the dataset.
-        T_camera_object: (4, 4) its true pose, metres.
-        visible_fraction: of its silhouette, 0 to 1; 1 where the dataset does not say.
-        mask: file of its whole silhouette, hidden parts included; not every dataset has it.
-    """
-
-    obj_id: int
-    T_camera_object: Array
-    visible_fraction: float
-    mask: Path
-
-
-@dataclass(frozen=True, eq=False)
-class BopImage:
-    """One image with its camera matrix (3, 3) and what is annotated in it."""
-
-    scene_id: int
-    image_id: int
-    path: Path
-    K: Array
-    instances: tuple[BopInstance, ...]
-
-    def truth(self, obj_id: int, count: int) -> Array:
-        """True poses (G, 4, 4) of an object's `count` most visible instances, G <= count."""
-        of_object = [instance for instance in self.instances if instance.obj_id == obj_id]
-        of_object.sort(key=lambda instance: -instance.visible_fraction)
-        poses = [instance.T_camera_object for instance in of_object[:count]]
-        return np.array(poses, dtype=np.float64).reshape(-1, 4, 4)
-
-    def read(self) -> NDArray[np.uint8]:
-        """The pixels, (H, W, 3) uint8 RGB."""
-        return read_image(self.path)
-
-    @cached_property
-    def camera(self) -> Camera:
-        """The pinhole camera; its size is read from the image's header."""
-        try:
-            with Image.open(self.path) as header:
-                width, height = header.size
-        except (OSError, UnidentifiedImageError) as error:
-            raise DatasetError(f"{self.path}: cannot be read ({error})") from None
-        return Camera(width=width, height=height, K=self.K)
-
-
-@dataclass(frozen=True)
-class BopTarget:
-    """How many instances of an object have to be found in an image."""
-
-    scene_id: int
-    image_id: int
-    obj_id: int
-    count: int
-
-
-@dataclass(frozen=True, eq=False)
-class BopModel:
-    """What evaluation needs of an object.
-
-    Attributes:
-        obj_id: its number in the dataset.
-        points: (V, 3) vertices of its evaluation mesh, metres.
-        diameter: metres, as the dataset states it.
-        symmetries: in metres, as the dataset states them.
-    """
-
-    obj_id: int
-    points: Array
-    diameter: float
-    symmetries: Symmetries
 
 
 class BopScene:
@@ -157,12 +81,14 @@ class BopScene:
             path=self._image_path(image_id),
             K=K,
             instances=self._instances(image_id, obj_id),
+            depth_path=self._depth_path(image_id),
+            depth_mm=self._depth_scale(where, image_id),
         )
 
     def _instances(self, image_id: int, obj_id: int | None) -> tuple[BopInstance, ...]:
         where = f"{self.folder / 'scene_gt.json'}: image {image_id}"
         entries = _entry(where, self._truth, image_id)
-        fractions = [item.get("visib_fract", 1.0) for item in self._info.get(image_id, ())]
+        fractions = [item.get("visib_fract", np.nan) for item in self._info.get(image_id, ())]
         if fractions and len(fractions) != len(entries):
             raise DatasetError(
                 f"{self.folder / 'scene_gt_info.json'}: image {image_id} has {len(fractions)} "
@@ -171,8 +97,8 @@ class BopScene:
         return tuple(
             BopInstance(
                 obj_id=int(value(where, item, "obj_id")),
-                T_camera_object=_pose(where, item),
-                visible_fraction=float(fractions[index]) if fractions else 1.0,
+                T_camera_object=bop_pose(where, item),
+                visible_fraction=float(fractions[index]) if fractions else np.nan,
                 mask=self.folder / "mask" / f"{image_id:06d}_{index:06d}.png",
             )
             for index, item in enumerate(entries)
@@ -185,7 +111,21 @@ class BopScene:
                 path = self.folder / kind / f"{image_id:06d}.{suffix}"
                 if path.exists():
                     return path
-        raise DatasetError(f"{self.folder}: no image {image_id:06d} in rgb/ or gray/; unpack it")
+        raise DatasetError(
+            f"{self.folder}: no image {image_id:06d} in rgb/ or gray/; unpack the images of this "
+            f"split of {BOP_SITE} there"
+        )
+
+    def _depth_path(self, image_id: int) -> Path | None:
+        for suffix in ("png", "tif"):
+            path = self.folder / "depth" / f"{image_id:06d}.{suffix}"
+            if path.exists():
+                return path
+        return None
+
+    def _depth_scale(self, where: str, image_id: int) -> float:
+        entry = _entry(where, self._cameras, image_id)
+        return float(numbers(f"{where}: depth_scale", entry.get("depth_scale", 1.0), ()))
 
 
 class BopDataset:
@@ -195,8 +135,8 @@ class BopDataset:
         """Open the dataset; `split` is the folder of its scenes."""
         if not root.is_dir():
             raise DatasetError(
-                f"{root} does not exist; unpack a dataset of https://bop.felk.cvut.cz/datasets "
-                "there, or give the folder that holds it"
+                f"{root} does not exist; unpack a dataset of {BOP_SITE} there, or give the folder "
+                "that holds it"
             )
         self.root = root
         self.split = split
@@ -205,12 +145,19 @@ class BopDataset:
         """Numbers of the split's scenes, ascending."""
         folder = self.root / self.split
         if not folder.is_dir():
-            raise DatasetError(f"{folder} does not exist; unpack the dataset's {self.split} images")
+            raise DatasetError(
+                f"{folder} does not exist; unpack the dataset's {self.split} images of {BOP_SITE} "
+                "there"
+            )
         return tuple(sorted(int(f.name) for f in folder.iterdir() if f.name.isdigit()))
 
     def scene(self, scene_id: int) -> BopScene:
         """One scene of the split."""
         return BopScene(self.root / self.split / f"{scene_id:06d}")
+
+    def with_split(self, split: str) -> BopDataset:
+        """The same dataset's other images."""
+        return BopDataset(self.root, split)
 
     def training_splits(self) -> tuple[str, ...]:
         """Names of the folders of training images: train, train_pbr, train_real and the like."""
@@ -224,7 +171,7 @@ class BopDataset:
     def targets(self, file: Path | None = None) -> tuple[BopTarget, ...]:
         """What has to be found: the entries of a target file, by default the dataset's own."""
         path = file or self.root / TARGETS_FILE
-        entries = read_json(path)
+        entries = read_json(path, _ORIGIN)
         if not isinstance(entries, list):
             raise DatasetError(f"{path}: not a list of targets; give the dataset's {TARGETS_FILE}")
         return tuple(
@@ -240,7 +187,7 @@ class BopDataset:
         where = f"{folder / 'models_info.json'}: object {obj_id}"
         diameter = float(numbers(where, value(where, info, "diameter"), ())) * _MM
         mesh = read_mesh(folder / f"{object_name(obj_id)}.ply", units="mm")
-        return BopModel(obj_id, mesh.vertices, diameter, _symmetries(where, info))
+        return BopModel(obj_id, mesh, diameter, bop_symmetries(where, info))
 
     def create_object(
         self,
@@ -268,7 +215,7 @@ class BopDataset:
             units="mm",
             name=name or object_name(obj_id),
             out=out,
-            symmetries=_symmetries(where, self._info(folder, obj_id)).to_json(),
+            symmetries=bop_symmetries(where, self._info(folder, obj_id)).to_json(),
             views=views,
         )
 
@@ -276,17 +223,20 @@ class BopDataset:
         for name in names:
             if (self.root / name).is_dir():
                 return self.root / name
-        raise DatasetError(f"{self.root}: no folder {' or '.join(names)}; unpack the models there")
+        raise DatasetError(
+            f"{self.root}: no folder {' or '.join(names)}; unpack its models of {BOP_SITE}"
+        )
 
     def _info(self, folder: Path, obj_id: int) -> Mapping[str, Any]:
         path = folder / "models_info.json"
-        entry = value(path, read_json(path), str(obj_id))
+        entry = value(path, read_json(path, _ORIGIN), str(obj_id))
         if not isinstance(entry, Mapping):
             raise DatasetError(f"{path}: object {obj_id} is not an object with keys")
         return entry
 
 
-def _pose(where: str, item: Mapping[str, Any]) -> Array:
+def bop_pose(where: str, item: Mapping[str, Any]) -> Array:
+    """T_camera_object (4, 4), m, of an entry of a table of poses; `where` names it in errors."""
     R = numbers(where, value(where, item, "cam_R_m2c"), (3, 3))
     t = numbers(where, value(where, item, "cam_t_m2c"), (3,))
     if np.abs(R @ R.T - np.eye(3)).max() > 1e-2 or np.linalg.det(R) < 0:
@@ -294,7 +244,8 @@ def _pose(where: str, item: Mapping[str, Any]) -> Array:
     return make_transform(R, t * _MM)
 
 
-def _symmetries(where: str, info: Mapping[str, Any]) -> Symmetries:
+def bop_symmetries(where: str, info: Mapping[str, Any]) -> Symmetries:
+    """The symmetries of an entry of a table of models, m; `where` names it in errors."""
     discrete = []
     for flat in info.get("symmetries_discrete", ()):
         T = numbers(where, flat, (4, 4)).copy()
@@ -314,7 +265,7 @@ def _symmetries(where: str, info: Mapping[str, Any]) -> Symmetries:
 
 
 def _by_number(path: Path, what: str = "image") -> dict[int, Any]:
-    data = read_json(path)
+    data = read_json(path, _ORIGIN)
     if not isinstance(data, Mapping) or not all(str(key).isdigit() for key in data):
         raise DatasetError(f"{path}: not a table by {what} number; it is not BOP's {path.name}")
     return {int(key): value for key, value in data.items()}

@@ -14,8 +14,8 @@ from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.geometry import Array
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, origin: str) -> Any:
+    """Read a JSON file; `origin` says in the error of a missing one what it is a part of.
 
     Raises:
         DatasetError: it is missing or not JSON.
@@ -23,12 +23,12 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DatasetError(f"{path} does not exist; unpack the dataset completely") from None
+        raise DatasetError(f"{path} does not exist; unpack {origin} completely") from None
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read as JSON ({error}); unpack it again") from None
 
 
-def value(where: Path | str, item: Any, *keys: str) -> Any:
+def value(where: Path | str, item: Any, *keys: str | int) -> Any:
     """The value of the first of `keys` that `item` has.
 
     Raises:
@@ -37,7 +37,7 @@ def value(where: Path | str, item: Any, *keys: str) -> Any:
     for key in keys:
         if isinstance(item, Mapping) and key in item:
             return item[key]
-    names = " or ".join(keys)
+    names = " or ".join(map(str, keys))
     raise DatasetError(f"{where}: lacks the key {names}; the file is another one or damaged")
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from fpg_pose_ros.errors import DatasetError
-from offline_search.data.bop_poses import bop_poses
+from offline_search.data.bop_poses import bop_poses, linemod_poses
 from offline_search.data.objects import load_object
 from offline_search.data.sources import PoseSource, RenderedPoses
 from offline_search.data.speed_poses import speed_poses
 
 _FORMATS: Final = {
     "bop": "the folder of a BOP dataset",
+    "linemod": "the folder Linemod_preprocessed",
     "speed": "the folder of SPEED or SPEED+",
 }
 
@@ -25,9 +26,9 @@ def pose_source(
     """Opens the source of a pose network's samples.
 
     Args:
-        objects: One: the name of a built-in object or an object file; with `bop:PATH` see
-            `bop_poses`, with `speed:PATH` see `speed_poses`.
-        data: `bop:PATH`, `speed:PATH`, or None for renders.
+        objects: One: the name of a built-in object or an object file; with `bop:PATH` and
+            `linemod:PATH` see `bop_poses`, with `speed:PATH` see `speed_poses`.
+        data: `bop:PATH`, `linemod:PATH`, `speed:PATH`, or None for renders.
         cache: Folder of rendered layers; the user's cache folder by default.
 
     Raises:
@@ -39,8 +40,10 @@ def pose_source(
     which = str(objects[0])
     if data is None:
         return RenderedPoses(load_object(which), cache)
-    kind, root = data_folder(data, "bop", "speed")
-    return bop_poses(root, which, cache) if kind == "bop" else speed_poses(root, which)
+    kind, root = data_folder(data, "bop", "linemod", "speed")
+    if kind == "speed":
+        return speed_poses(root, which)
+    return (bop_poses if kind == "bop" else linemod_poses)(root, which, cache)
 
 
 def data_folder(data: str, *kinds: str) -> tuple[str, Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from scipy.io import loadmat
@@ -17,6 +17,11 @@ from scipy.io import loadmat
 from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.geometry import Array, Camera, make_transform, rotation_from_quaternion_wxyz
 from offline_search.data.fields import numbers, read_json, value
+
+#: Where the datasets are.
+SPEED_SITE: Final = (
+    "SPEED (https://zenodo.org/records/6327547) or SPEED+ (https://purl.stanford.edu/wv398fc4383)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +43,7 @@ def read_labels(path: Path) -> tuple[SpeedLabel, ...]:
     Raises:
         DatasetError: the file is missing, is no such file, or an entry of it is not a pose.
     """
-    entries = read_json(path)
+    entries = read_json(path, SPEED_SITE)
     if not isinstance(entries, list):
         raise DatasetError(f"{path}: not a list of labels; give SPEED's or SPEED+'s label file")
     return tuple(_label(path, index, entry) for index, entry in enumerate(entries))
@@ -51,7 +56,7 @@ def read_camera(path: Path) -> Camera:
         DatasetError: the file is missing or lacks a key.
         CameraError: a value in it is impossible.
     """
-    data = read_json(path)
+    data = read_json(path, SPEED_SITE)
     K = numbers(f"{path}: camera matrix", value(path, data, "cameraMatrix", "K"), (3, 3))
     distortion = numbers(f"{path}: distCoeffs", data.get("distCoeffs", []), (-1,))
     return Camera(
@@ -84,7 +89,7 @@ def read_keypoints(path: Path, metres_per_unit: float = 1.0) -> Array:
         except (OSError, ValueError, NotImplementedError) as error:
             raise DatasetError(f"{path}: cannot be read as a MATLAB file ({error})") from None
     else:
-        data = read_json(path)
+        data = read_json(path, SPEED_SITE)
     points = value(path, data, "tango3Dpoints", "pts", "keypoints_m")
     if "tango3Dpoints" in data:
         points = np.transpose(points)

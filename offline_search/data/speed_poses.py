@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of the spacecraft Tango from SPEED and SPEED+.
+"""Samples of the spacecraft Tango from SPEED and SPEED+, and the images to judge on.
 
     SPEED:   PATH/train.json  PATH/images/train/*.jpg  (PATH/camera.json)
     SPEED+:  PATH/synthetic/{train.json,validation.json}  PATH/synthetic/images/*.jpg
+             PATH/{lightbox,sunlamp}/test.json  PATH/{lightbox,sunlamp}/images/*.jpg
              PATH/camera.json
 
 Neither comes with a model of Tango. Either its keypoints lie in the folder, as tangoPoints.mat (of
 the datasets' authors, github.com/tpark94/speedplusbaseline, src/utils) or as keypoints.json,
 {"keypoints_m": [[x, y, z], ...]}; its mesh is then their convex hull, and so is the silhouette that
-networks with a mask are taught. Or an object file says what Tango is. No image but those of the
-training and validation sets is ever read.
+networks with a mask are taught. Or an object file says what Tango is. Networks see no image
+but those of the synthetic training and validation sets.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from fpg_pose_ros.geometry import Array, Camera
 from offline_search.data.create import cluster_parts
 from offline_search.data.meshes import TexturedMesh
 from offline_search.data.objects import RenderableObject, load_object, make_object
-from offline_search.data.photographed_poses import PhotographedPoses
+from offline_search.data.photographed_poses import PhotographedPoses, is_held_out
 from offline_search.data.photographs import Photograph
-from offline_search.data.speed import read_camera, read_keypoints, read_labels
+from offline_search.data.speed import SPEED_SITE, read_camera, read_keypoints, read_labels
 
 #: Of SPEED as published: 17.6 mm before pixels of 5.86 um. It comes without a camera file.
 SPEED_CAMERA: Final = Camera(
     1920, 1200, np.array([[0.0176 / 5.86e-6, 0, 960], [0, 0.0176 / 5.86e-6, 600], [0, 0, 1]])
 )
+#: SPEED+'s domains; SPEED has the first alone.
+DOMAINS: Final = ("synthetic", "lightbox", "sunlamp")
 KEYPOINT_FILES: Final = ("tangoPoints.mat", "keypoints.json")
 _NAME: Final = "tango"
 _PARTS: Final = 4
@@ -54,19 +57,8 @@ def speed_poses(root: Path, which: str) -> PhotographedPoses:
         MeshError: The object file cannot be used, or the keypoints span no body.
     """
     if not root.is_dir():
-        raise DatasetError(f"{root} does not exist; unpack SPEED or SPEED+ there")
-    plus = root / "synthetic"
-    if plus.is_dir():
-        labels, images, camera = plus, plus / "images", read_camera(root / "camera.json")
-    elif (root / "train.json").is_file():
-        labels, images, camera = root, root / "images" / "train", _speed_camera(root)
-    else:
-        raise DatasetError(
-            f"{root} holds neither train.json (SPEED) nor synthetic/ (SPEED+); give the folder "
-            "that the dataset was unpacked to"
-        )
-    if not images.is_dir():
-        raise DatasetError(f"{images} does not exist; unpack the dataset's images, too")
+        raise DatasetError(f"{root} does not exist; unpack {SPEED_SITE} there")
+    labels, images, camera = _synthetic(root)
     thing = load_object(which) if which.endswith((".yaml", ".yml")) else _tango(root, which)
     train = _photographs(labels / "train.json", images, camera)
     validation = labels / "validation.json"
@@ -74,6 +66,63 @@ def speed_poses(root: Path, which: str) -> PhotographedPoses:
         held_out = _photographs(validation, images, camera)
         return PhotographedPoses(thing, tuple(train.values()), tuple(held_out.values()))
     return PhotographedPoses.split(thing, train.items())
+
+
+def speed_images(root: Path, domain: str = "synthetic") -> dict[str, Photograph]:
+    """The images to judge on, by their files' names.
+
+    Of SPEED those that are held out from training, as its own test set's poses were never
+    published; of SPEED+ the validation set of `synthetic`, or all of `lightbox` or `sunlamp`.
+
+    Args:
+        root: The dataset's folder.
+        domain: One of `DOMAINS`.
+
+    Raises:
+        DatasetError: The folder lacks a file, or one is malformed.
+        CameraError: The camera file is malformed.
+    """
+    if domain not in DOMAINS:
+        raise DatasetError(f"--split {domain}: SPEED+ has {', '.join(DOMAINS)}")
+    if not root.is_dir():
+        raise DatasetError(f"{root} does not exist; unpack {SPEED_SITE} there")
+    if domain != "synthetic":
+        place = root / domain
+        if not place.is_dir():
+            raise DatasetError(f"{place} does not exist; unpack SPEED+'s {domain} ({SPEED_SITE})")
+        camera = read_camera(root / "camera.json")
+        return _photographs(place / "test.json", _folder(place / "images"), camera)
+    labels, images, camera = _synthetic(root)
+    validation = labels / "validation.json"
+    if validation.is_file():
+        return _photographs(validation, images, camera)
+    shown = _photographs(labels / "train.json", images, camera)
+    held_out = {name: photograph for name, photograph in shown.items() if is_held_out(name)}
+    if not held_out:
+        raise DatasetError(
+            f"{labels}: none of its {len(shown)} images is held out from training (one in ten is), "
+            f"and there is no validation.json; unpack all of {SPEED_SITE}"
+        )
+    return held_out
+
+
+def _synthetic(root: Path) -> tuple[Path, Path, Camera]:
+    """Returns the folders of labels and images, and the camera, of the synthetic images."""
+    plus = root / "synthetic"
+    if plus.is_dir():
+        return plus, _folder(plus / "images"), read_camera(root / "camera.json")
+    if (root / "train.json").is_file():
+        return root, _folder(root / "images" / "train"), _speed_camera(root)
+    raise DatasetError(
+        f"{root} holds neither train.json (SPEED) nor synthetic/ (SPEED+); give the folder that "
+        f"{SPEED_SITE} was unpacked to"
+    )
+
+
+def _folder(images: Path) -> Path:
+    if not images.is_dir():
+        raise DatasetError(f"{images} does not exist; unpack the images of {SPEED_SITE}, too")
+    return images
 
 
 def tango(keypoints: Array, name: str = _NAME) -> RenderableObject:

@@ -23,6 +23,7 @@ from offline_search.metrics.recall import (
     area_under_recall,
     recall,
 )
+from offline_search.metrics.vsd import VSD_TAUS, VSD_THRESHOLDS
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,15 @@ class Target:
         estimates: (E, 4, 4) estimated poses, best score first.
         K: (3, 3) pinhole camera.
         image_width: pixels; MSPD's thresholds scale with it.
+        surfaces: (N, G, T) VSD of the first N = min(E, G) estimates against each true pose, for
+            each of VSD's tolerances; None where there is no depth image.
     """
 
     truth: Array
     estimates: Array
     K: Array
     image_width: int
+    surfaces: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,9 @@ class Scores:
         add_auc: area under the recall of ADD(-S) from 0 to 0.1 diameter.
         mssd_ar: average recall of MSSD over .05 to .5 diameter.
         mspd_ar: average recall of MSPD over 5 to 50 px at 640 px width.
+        vsd_ar: average recall of VSD over tolerances and thresholds of .05 to .5; NaN unless there
+            is depth for every target.
+        ar: BOP's average recall, the mean of those of VSD, MSSD and MSPD; NaN without VSD.
         rotation_deg_median: median angle to the true pose (over the nearest symmetry) where
             there was an estimate, degrees; NaN without any.
         translation_mm_median: median distance to the true pose, likewise, millimetres.
@@ -84,6 +91,8 @@ class Scores:
     add_auc: float
     mssd_ar: float
     mspd_ar: float
+    vsd_ar: float
+    ar: float
     rotation_deg_median: float
     translation_mm_median: float
 
@@ -108,13 +117,18 @@ def score(targets: Sequence[Target], geometry: ObjectGeometry) -> Scores:
         rotations.append(re(estimates[pairs], nearest, symmetries))
         translations.append(te(estimates[pairs], nearest))
 
+    mssd_ar = _average_recall(surfaces, MSSD_THRESHOLDS)
+    mspd_ar = _average_recall(projections, MSPD_THRESHOLDS_PX)
+    vsd_ar = _vsd_recall([target.surfaces for target in targets])
     return Scores(
         targets=sum(len(target.truth) for target in targets),
         misses=misses,
         add01=recall(_matched_errors(averages, ADD_THRESHOLD), ADD_THRESHOLD),
         add_auc=area_under_recall(_matched_errors(averages), ADD_THRESHOLD),
-        mssd_ar=_average_recall(surfaces, MSSD_THRESHOLDS),
-        mspd_ar=_average_recall(projections, MSPD_THRESHOLDS_PX),
+        mssd_ar=mssd_ar,
+        mspd_ar=mspd_ar,
+        vsd_ar=vsd_ar,
+        ar=(vsd_ar + mssd_ar + mspd_ar) / 3,
         rotation_deg_median=float(np.rad2deg(_median(rotations))),
         translation_mm_median=_median(translations) * 1e3,
     )
@@ -160,6 +174,20 @@ def _matched_errors(errors: Sequence[Array], threshold: float = np.inf) -> Array
 def _average_recall(errors: Sequence[Array], thresholds: Array) -> float:
     # The matching depends on the threshold, hence one of its own for each.
     return float(np.mean([recall(_matched_errors(errors, float(t)), float(t)) for t in thresholds]))
+
+
+def _vsd_recall(errors: Sequence[Array | None]) -> float:
+    known = [table for table in errors if table is not None]
+    if not known or len(known) < len(errors):
+        return float("nan")
+    return float(
+        np.mean(
+            [
+                _average_recall([table[..., tau] for table in known], VSD_THRESHOLDS)
+                for tau in range(len(VSD_TAUS))
+            ]
+        )
+    )
 
 
 def _median(values: Sequence[Array]) -> float:

@@ -50,4 +50,54 @@ def speed_score(estimate: Array, truth: Array, *, testbed: bool = False) -> Spee
     if testbed:
         translation = np.where(translation < TRANSLATION_FLOOR, 0.0, translation)
         rotation = np.where(rotation < ROTATION_FLOOR_RAD, 0.0, rotation)
-    return SpeedScore(float(np.mean(translation + rotation)), translation, rotation)
+    total = translation + rotation
+    return SpeedScore(float(np.mean(total)) if total.size else float("nan"), translation, rotation)
+
+
+@dataclass(frozen=True)
+class SpeedFigures:
+    """Scores over images in each of which the spacecraft has to be found; lower is better.
+
+    The challenges take one pose for each image. An image without one counts as if the pose were
+    at the camera and turned by half a turn: 1 + pi.
+
+    Attributes:
+        images: how many.
+        misses: those of them without a pose.
+        score: of SPEED, and of SPEED+'s synthetic images.
+        score_testbed: with the testbed's thresholds, of SPEED+'s lightbox and sunlamp.
+        translation: mean relative distance over the images with a pose; NaN without any.
+        rotation_deg: mean angle over them, degrees.
+    """
+
+    images: int
+    misses: int
+    score: float
+    score_testbed: float
+    translation: float
+    rotation_deg: float
+
+
+def speed_figures(estimate: Array, truth: Array, misses: int) -> SpeedFigures:
+    """Sums up.
+
+    Args:
+        estimate: (N, 4, 4) estimated poses, one for each image that has one.
+        truth: (N, 4, 4) the true ones.
+        misses: how many images have none; N + misses is at least 1.
+    """
+    images = len(estimate) + misses
+    plain, testbed = (speed_score(estimate, truth, testbed=flag) for flag in (False, True))
+    means = [
+        float((np.sum(one.translation + one.rotation) + misses * (1 + np.pi)) / images)
+        for one in (plain, testbed)
+    ]
+    found = len(estimate) > 0
+    return SpeedFigures(
+        images=images,
+        misses=misses,
+        score=means[0],
+        score_testbed=means[1],
+        translation=float(plain.translation.mean()) if found else float("nan"),
+        rotation_deg=float(np.rad2deg(plain.rotation.mean())) if found else float("nan"),
+    )

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fpg_pose_ros.bundle import Bundle
+from fpg_pose_ros.geometry import Symmetries
 from offline_search.metrics.recall import ADD_THRESHOLD
+from offline_search.metrics.trust import degrees_of_freedom
 from offline_search.report.judgement import MIN_VISIBLE, Judged
 from offline_search.report.learned import networks, searches, training
 from offline_search.report.measured import LATENCY_GOAL_MS, accuracy, latency
@@ -28,6 +30,7 @@ from offline_search.report.page import (
 )
 from offline_search.report.pictures import Gallery
 from offline_search.report.recording import Recording
+from offline_search.report.trust import honesty
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,7 @@ def report(run: Run) -> str:
     sections = [
         _seen(run),
         accuracy(run.frames),
+        honesty(run.frames, degrees_of_freedom(_symmetries(run))),
         latency(list(run.recording.answers.values())),
         searches(run.bundle),
         networks(run.bundle),
@@ -85,6 +89,11 @@ def report(run: Run) -> str:
         sections=[section for section in sections if section is not None],
         footer=f"Bundle {run.bundle.name}, SHA-256 of its manifest {run.bundle.hash}.",
     )
+
+
+def _symmetries(run: Run) -> Symmetries:
+    models = [item.model for item in run.bundle.objects]
+    return next(model.symmetries for model in models if model.name == run.object_name)
 
 
 def _tiles(figures: Mapping[str, Any]) -> list[Tile]:

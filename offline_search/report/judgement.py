@@ -15,6 +15,7 @@ from fpg_pose_ros.geometry import Array, quaternion_wxyz
 from offline_search.metrics.pose_error import add, adi, re, te
 from offline_search.metrics.recall import ADD_THRESHOLD, recall
 from offline_search.metrics.scores import ObjectGeometry
+from offline_search.metrics.trust import nees, pose_error
 from offline_search.report.recording import STAGES, Answer, PublishedPose, Recording
 
 #: A frame counts when at least this much of the object is to be seen: inside the image, unoccluded.
@@ -34,6 +35,7 @@ class Judged:
         pose: the best published pose of the object; None for a miss.
         add_d: ADD(-S) over the diameter; infinity for a miss.
         rotation_deg, translation_mm: errors; NaN for a miss.
+        nees: error normalised by the published covariance, squared; NaN for a miss.
         answer: all that the node said of the frame; None when it said nothing.
     """
 
@@ -46,6 +48,7 @@ class Judged:
     add_d: float
     rotation_deg: float
     translation_mm: float
+    nees: float
     answer: Answer | None
 
     @property
@@ -80,7 +83,7 @@ def judge(
         answer = recording.answers.get(stamp)
         found = [p for p in (answer.poses if answer else ()) if p.object_name == name]
         pose = found[0] if found else None
-        add_d, rotation, translation = _errors(pose, truth, geometry)
+        add_d, rotation, translation, squared = _errors(pose, truth, geometry)
         frames.append(
             Judged(
                 number=number,
@@ -92,6 +95,7 @@ def judge(
                 add_d=add_d,
                 rotation_deg=rotation,
                 translation_mm=translation,
+                nees=squared,
                 answer=answer,
             )
         )
@@ -100,15 +104,18 @@ def judge(
 
 def _errors(
     pose: PublishedPose | None, truth: Array, geometry: ObjectGeometry
-) -> tuple[float, float, float]:
+) -> tuple[float, float, float, float]:
     if pose is None:
-        return float("inf"), float("nan"), float("nan")
+        return float("inf"), float("nan"), float("nan"), float("nan")
     T = pose.T_camera_object
+    covariance = np.reshape(pose.covariance, (1, 6, 6))
+    error = pose_error(T, truth, geometry.symmetries)[None]
     distance = adi if geometry.symmetric else add
     return (
         float(distance(T, truth, geometry.points)) / geometry.diameter,
         float(np.degrees(re(T, truth, geometry.symmetries))),
         float(te(T, truth)) * 1e3,
+        float(nees(covariance, error)[0]),
     )
 
 

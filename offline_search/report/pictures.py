@@ -63,7 +63,7 @@ def annotate(image: Image, camera: Camera, model: ObjectModel, frame: Judged) ->
     """The image (H, W, 3), published pose, true outline in white, and errors in a strip below."""
     published = [] if frame.pose is None else [_estimate(frame, camera, model)]
     canvas = draw(image, camera, published, [model])
-    truth = _as_estimate(frame.truth, camera, model)
+    truth = as_estimate(frame.truth, camera, model)
     contours, _ = cv2.findContours(
         silhouette(model.mesh, camera, truth), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
@@ -200,18 +200,19 @@ def _shrunk(image: Image) -> Image:
 def _estimate(frame: Judged, camera: Camera, model: ObjectModel) -> PoseEstimate:
     assert frame.pose is not None
     pose = frame.pose
-    return _as_estimate(
+    return as_estimate(
         pose.T_camera_object, camera, model, pose.score, np.reshape(pose.covariance, (6, 6))
     )
 
 
-def _as_estimate(
+def as_estimate(
     T: Array,
     camera: Camera,
     model: ObjectModel,
     score: float = 1.0,
     covariance: Array | None = None,
 ) -> PoseEstimate:
+    """A pose in the form in which it is drawn."""
     pixels = camera.project(transform(T, model.mesh.vertices))
     (x0, y0), (x1, y1) = pixels.min(axis=0), pixels.max(axis=0)
     return PoseEstimate(

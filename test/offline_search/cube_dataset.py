@@ -11,10 +11,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from fpg_pose_ros.bundle import MESHES, pack_meshes, write_bundle
-from fpg_pose_ros.geometry import Camera, exp_so3, make_transform, transform
+from fpg_pose_ros.geometry import Camera, exp_so3, make_transform, quaternion_wxyz, transform
+from offline_search.data.depth import depth_of
+from offline_search.data.meshes import TexturedMesh
+from offline_search.data.renderer import EmbreeRenderer
 
 # The hand-made bundle lives with the estimator's tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "fpg_pose_ros"))
@@ -33,10 +37,13 @@ def write_cube_bundle(place: Path, name: str = "cube") -> Path:
     return place
 
 
-def write_cube_dataset(root: Path, images: int, hidden: int = 0, split: str = "test") -> Path:
+def write_cube_dataset(
+    root: Path, images: int, hidden: int = 0, split: str = "test", *, depth: bool = False
+) -> Path:
     """Write `images` pictures of the cube and `hidden` pictures that should show it and do not.
 
-    Each comes with the mask of the cube's silhouette, as BOP's training images do.
+    Each comes with the mask of the cube's silhouette, as BOP's training images do, and, where asked
+    for, with its depth image in steps of 0.1 mm.
     """
     camera = Camera(640, 480, K)
     scene = root / split / f"{SCENE:06d}"
@@ -44,6 +51,8 @@ def write_cube_dataset(root: Path, images: int, hidden: int = 0, split: str = "t
         (scene / folder).mkdir(parents=True)
     rng = np.random.default_rng(3)
     cameras, truths, targets = {}, {}, []
+    cube, renderer = cube_world.cube_model().mesh, EmbreeRenderer()
+    mesh = TexturedMesh(cube.vertices, cube.faces)
     for number in range(images + hidden):
         # Numbers with gaps, as BOP's subsets have them.
         image_id = 5 + 7 * number
@@ -54,7 +63,11 @@ def write_cube_dataset(root: Path, images: int, hidden: int = 0, split: str = "t
             picture = cube_world.photograph(camera, T)
         cv2.imwrite(str(scene / "rgb" / f"{image_id:06d}.png"), picture[..., ::-1])
         cv2.imwrite(str(scene / "mask" / f"{image_id:06d}_000000.png"), _silhouette(camera, T))
-        cameras[image_id] = {"cam_K": K.ravel().tolist(), "depth_scale": 1.0}
+        if depth:
+            (scene / "depth").mkdir(exist_ok=True)
+            steps = np.round(depth_of(renderer, mesh, T, camera) * 1e4).astype(np.uint16)
+            cv2.imwrite(str(scene / "depth" / f"{image_id:06d}.png"), steps)
+        cameras[image_id] = {"cam_K": K.ravel().tolist(), "depth_scale": 0.1}
         truth = {"cam_R_m2c": T[:3, :3].ravel().tolist(), "cam_t_m2c": (T[:3, 3] * 1e3).tolist()}
         truths[image_id] = [{**truth, "obj_id": OBJECT}]
         targets.append({"scene_id": SCENE, "im_id": image_id, "obj_id": OBJECT, "inst_count": 1})
@@ -62,6 +75,55 @@ def write_cube_dataset(root: Path, images: int, hidden: int = 0, split: str = "t
         (scene / f"{name}.json").write_text(json.dumps(value))
     (root / "test_targets_bop19.json").write_text(json.dumps(targets))
     _write_model(root / "models_eval", cube_world.cube_model())
+    return root
+
+
+def write_cube_speedplus(root: Path, domain: str, images: int, hidden: int = 0) -> Path:
+    """Write one domain of SPEED+, with the cube for its spacecraft."""
+    camera = Camera(640, 480, K)
+    (root / domain / "images").mkdir(parents=True)
+    rng, labels = np.random.default_rng(4), []
+    for number in range(images + hidden):
+        T = make_transform(exp_so3(rng.normal(size=3)), rng.uniform([-0.1, 0, 0.7], [0.1, 0, 0.9]))
+        shown = [T] if number < images else []
+        name = f"img{number:06d}.jpg"
+        picture = cube_world.photograph(camera, *shown)[..., ::-1]
+        cv2.imwrite(str(root / domain / "images" / name), picture, [cv2.IMWRITE_JPEG_QUALITY, 100])
+        pose = {"q_vbs2tango_true": quaternion_wxyz(T[:3, :3]).tolist()}
+        labels.append({"filename": name, **pose, "r_Vo2To_vbs_true": T[:3, 3].tolist()})
+    file = "validation.json" if domain == "synthetic" else "test.json"
+    (root / domain / file).write_text(json.dumps(labels))
+    described = {"Nu": 640, "Nv": 480, "cameraMatrix": K.tolist(), "distCoeffs": [0.0] * 5}
+    (root / "camera.json").write_text(json.dumps(described))
+    return root
+
+
+def write_cube_linemod(root: Path, dataset: Path, test: int) -> Path:
+    """Write the first images of a dataset of `write_cube_dataset` as Linemod_preprocessed.
+
+    The first `test` are to test on, as many more to train on.
+    """
+    scene = dataset / "test" / f"{SCENE:06d}"
+    place = root / "data" / f"{OBJECT:02d}"
+    cameras = json.loads((scene / "scene_camera.json").read_text())
+    truths = json.loads((scene / "scene_gt.json").read_text())
+    numbers = [int(number) for number in cameras][: 2 * test]
+    for kind, suffix in (("rgb", ""), ("depth", ""), ("mask", "_000000")):
+        (place / kind).mkdir(parents=True)
+        for number in numbers:
+            source = scene / kind / f"{number:06d}{suffix}.png"
+            (place / kind / f"{number:04d}.png").write_bytes(source.read_bytes())
+    for name, table in (("info", cameras), ("gt", truths)):
+        by_number = {number: table[str(number)] for number in numbers}
+        (place / f"{name}.yml").write_text(yaml.safe_dump(by_number))
+    for name, listed in (("test", numbers[:test]), ("train", numbers[test:])):
+        (place / f"{name}.txt").write_text("".join(f"{number:04d}\n" for number in listed))
+    (root / "models").mkdir()
+    mesh = (dataset / "models_eval" / f"obj_{OBJECT:06d}.ply").read_bytes()
+    (root / "models" / f"obj_{OBJECT:02d}.ply").write_bytes(mesh)
+    info = json.loads((dataset / "models_eval" / "models_info.json").read_text())
+    described = {int(number): entry for number, entry in info.items()}
+    (root / "models" / "models_info.yml").write_text(yaml.safe_dump(described))
     return root
 
 

@@ -22,6 +22,7 @@ COMMANDS = (
     ("pipeline",),
     ("evaluate",),
     ("estimate",),
+    ("quantise",),
     ("inspect",),
     ("demo",),
 )

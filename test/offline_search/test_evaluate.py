@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -22,12 +23,21 @@ from offline_search.evaluate_bop import named_objects, object_ids, score_bop
 from offline_search.evaluation import EvaluationError, format_table
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cube_dataset import OBJECT, SCENE, write_cube_bundle, write_cube_dataset
+from cube_dataset import (
+    OBJECT,
+    SCENE,
+    write_cube_bundle,
+    write_cube_dataset,
+    write_cube_linemod,
+    write_cube_speedplus,
+)
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cube_dataset(tmp_path_factory.mktemp("bop") / "cubes", images=8, hidden=2)
+    return write_cube_dataset(
+        tmp_path_factory.mktemp("bop") / "cubes", images=8, hidden=2, depth=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +55,7 @@ def test_a_bundle_is_judged_on_a_dataset(
         objects=f"cube={OBJECT}",
         json_out=tmp_path / "scores.json",
         results_out=tmp_path / "cubes.csv",
+        gallery=tmp_path / "gallery",
     )
     scores = evaluation.objects["cube"]
     assert evaluation.images == scores.targets == 10
@@ -52,16 +63,26 @@ def test_a_bundle_is_judged_on_a_dataset(
     assert scores.add01 == 0.8
     assert 0.7 < scores.mssd_ar <= 0.8
     assert 0.7 < scores.mspd_ar <= 0.8
+    assert 0.6 < scores.vsd_ar <= 0.8
+    assert scores.ar == pytest.approx((scores.vsd_ar + scores.mssd_ar + scores.mspd_ar) / 3)
     assert scores.translation_mm_median < 3
     assert scores.rotation_deg_median < 1
     assert 0 < evaluation.ms_p50 <= evaluation.ms_p99
 
     printed = capsys.readouterr().out
-    assert printed.strip() == format_table(evaluation)
+    page = tmp_path / "gallery" / "index.html"
+    assert printed.strip() == f"{format_table(evaluation)}\ngallery: {page}"
     assert "0.800" in printed
+    assert "8 of 10 poses right" in page.read_text()
+    # One crop for each of the eight cubes that are found.
+    locator = evaluation.macs_locator
+    assert evaluation.macs_image == pytest.approx(locator + 0.8 * evaluation.macs_pose["cube"])
+    assert "cube: 8 of 8 poses right" in printed
+    assert evaluation.trust["cube"].poses == 8
     written = json.loads((tmp_path / "scores.json").read_text())
     assert written["objects"]["cube"]["add01"] == 0.8
     assert written["macs_pose"] == {"cube": 1_000_000}
+    assert written["trust"]["cube"]["nees_dof"] == 6
 
     rescored = score_bop(
         BopDataset(dataset), BopDataset(dataset).targets(), read_results(tmp_path / "cubes.csv")
@@ -120,9 +141,45 @@ def test_objects_of_a_bundle_that_bear_bop_names_need_not_be_named(
 
 
 def test_what_to_judge_on_must_be_clear(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="give bop:PATH"):
+    with pytest.raises(DatasetError, match=r"give bop:PATH, .* linemod:PATH, .* speed:PATH"):
         evaluate(bundle, data="/somewhere")
-    with pytest.raises(EvaluationError, match="give either --data bop:PATH or --object NAME"):
+    with pytest.raises(EvaluationError, match=r"give either --data bop:PATH, .* or --object NAME"):
         evaluate(bundle)
+    with pytest.raises(EvaluationError, match="--results is BOP's table"):
+        evaluate(bundle, rendered="spot", results_out=tmp_path / "results.csv")
     with pytest.raises(DatasetError, match="does not exist"):
         evaluate(bundle, data=f"bop:{tmp_path / 'nowhere'}", objects="cube=3")
+
+
+@pytest.mark.parametrize("domain", ["synthetic", "lightbox"])
+def test_a_bundle_is_judged_on_speedplus(bundle: Path, tmp_path: Path, domain: str) -> None:
+    """Two pictures show the cube, one shows nothing: that one counts as the worst of poses."""
+    root = write_cube_speedplus(tmp_path / "plus", domain, images=2, hidden=1)
+    evaluation = evaluate(bundle, data=f"speed:{root}", split=domain)
+    figures = evaluation.speed["cube"]
+    assert (figures.images, figures.misses) == (3, 1)
+    assert figures.rotation_deg < 1
+    assert 0 < figures.translation < 0.01
+    worst = (1 + math.pi) / 3
+    assert worst < figures.score_testbed <= figures.score < worst + 0.02
+    assert "cube: SPEED score" in format_table(evaluation)
+
+
+def test_what_is_missing_of_speedplus_is_named(bundle: Path, tmp_path: Path) -> None:
+    root = write_cube_speedplus(tmp_path / "plus", "lightbox", images=1)
+    with pytest.raises(DatasetError, match=r"sunlamp does not exist; unpack SPEED\+'s sunlamp"):
+        evaluate(bundle, data=f"speed:{root}", split="sunlamp")
+    with pytest.raises(DatasetError, match=r"holds neither train\.json .*purl\.stanford\.edu"):
+        evaluate(bundle, data=f"speed:{root}")
+    with pytest.raises(DatasetError, match="--split night: SPEED"):
+        evaluate(bundle, data=f"speed:{root}", split="night")
+    with pytest.raises(EvaluationError, match="has no tango"):
+        evaluate(bundle, data=f"speed:{root}", objects="tango")
+
+
+def test_a_bundle_is_judged_on_linemod(dataset: Path, bundle: Path, tmp_path: Path) -> None:
+    root = write_cube_linemod(tmp_path / "Linemod_preprocessed", dataset, test=3)
+    evaluation = evaluate(bundle, data=f"linemod:{root}", objects=f"cube={OBJECT}")
+    assert evaluation.data == "Linemod_preprocessed/test"
+    assert evaluation.objects["cube"].add01 == 1
+    assert evaluation.objects["cube"].vsd_ar > 0.7

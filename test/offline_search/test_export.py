@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from fpg_pose_ros.backends.onnx_runtime import OnnxRuntimeBackend
 from fpg_pose_ros.bundle import WEIGHTS, read_bundle
 from fpg_pose_ros.geometry import Symmetries
-from fpg_pose_ros.infer import OnnxRuntimeBackend
 from fpg_pose_ros.objects import Mesh, ObjectModel
 from offline_search.export import (
     TOLERANCE,

@@ -15,7 +15,8 @@ import pytest
 
 from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.geometry import exp_so3, make_transform, transform
-from offline_search.data.bop import BopDataset, BopTarget
+from offline_search.data.bop import BopDataset
+from offline_search.data.bop_image import BopTarget
 from offline_search.data.bop_results import BopResult, read_results, write_results
 
 _CAMERA = {"cam_K": [600.0, 0, 31.5, 0, 600.0, 23.5, 0, 0, 1], "depth_scale": 1.0}
@@ -96,6 +97,31 @@ def test_an_image_comes_with_its_camera_and_poses_in_metres(dataset: Path) -> No
     (instance,) = image.instances
     assert (instance.obj_id, instance.visible_fraction) == (2, 0.25)
     np.testing.assert_allclose(instance.T_camera_object[:3, 3], [0.01, -0.02, 0.7])
+
+
+def test_depth_is_in_metres_by_the_images_scale(dataset: Path) -> None:
+    scene = dataset / "test" / "000007"
+    assert BopDataset(dataset).scene(7).image(4).read_depth() is None
+    (scene / "depth").mkdir()
+    steps = np.zeros((48, 64), np.uint16)
+    steps[3, 5] = 7000
+    cv2.imwrite(str(scene / "depth" / "000004.png"), steps)
+    _edit(scene / "scene_camera.json", lambda d: d["4"].update(depth_scale=0.1))
+    depth = BopDataset(dataset).scene(7).image(4).read_depth()
+    assert depth is not None
+    assert depth[3, 5] == pytest.approx(0.7)
+    assert np.count_nonzero(depth) == 1
+    cv2.imwrite(str(scene / "depth" / "000004.png"), steps[:40])
+    with pytest.raises(DatasetError, match=r"depth/000004\.png: is no depth image of 64x48"):
+        BopDataset(dataset).scene(7).image(4).read_depth()
+
+
+def test_a_dataset_that_tells_no_visibility_is_taken_at_its_word(dataset: Path) -> None:
+    (dataset / "test" / "000007" / "scene_gt_info.json").unlink()
+    image = BopDataset(dataset).scene(7).image(4)
+    assert np.isnan(image.instances[0].visible_fraction)
+    assert len(image.most_visible(2, 5)) == 1
+    assert image.most_visible(3, 5) == ()
 
 
 def test_targets_are_those_of_the_file(dataset: Path) -> None:

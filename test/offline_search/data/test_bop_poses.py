@@ -225,7 +225,7 @@ def test_what_is_missing_is_named(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="in 2 photographs to train on and in 0 that are held"):
         bop_poses(few, "3")
     next((few / "train").glob("*/rgb/*")).unlink()
-    with pytest.raises(DatasetError, match=r"no image 0000\d\d in rgb/ or gray/; unpack it"):
+    with pytest.raises(DatasetError, match=r"no image 0000\d\d in rgb/ or gray/; unpack"):
         bop_poses(few, "3")
     next((few / "train").glob("*/scene_gt.json")).unlink()
     with pytest.raises(DatasetError, match=r"scene_gt\.json does not exist"):

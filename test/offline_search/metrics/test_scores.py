@@ -87,3 +87,24 @@ def test_matching_takes_the_best_score_first_and_leaves_what_is_too_far() -> Non
     np.testing.assert_array_equal(match(errors), [0, 1, -1])
     np.testing.assert_array_equal(match(errors, threshold=0.35), [0, -1, 1])
     np.testing.assert_array_equal(match(np.zeros((0, 2))), [])
+
+
+def test_vsd_counts_over_tolerances_and_thresholds() -> None:
+    """Half of the surface is wrong for half of the tolerances, none of it for the others."""
+    errors = np.where(np.arange(10) < 5, 0.22, 0.0)[None, None]
+    found = Target(_pose()[None], _pose()[None], K, 640, surfaces=errors)
+    result = score([found], BOX)
+    # Of ten thresholds .25, .3, ... .5 are above .22.
+    assert result.vsd_ar == pytest.approx((5 * 0.6 + 5 * 1.0) / 10)
+    assert result.ar == pytest.approx((result.vsd_ar + 2) / 3)
+    missed = Target(_pose()[None], NOTHING, K, 640, surfaces=np.zeros((0, 1, 10)))
+    assert score([found, missed], BOX).vsd_ar == pytest.approx(result.vsd_ar / 2)
+
+
+def test_without_depth_of_every_target_there_is_no_vsd() -> None:
+    exact = Target(_pose()[None], _pose()[None], K, 640)
+    deep = Target(_pose()[None], _pose()[None], K, 640, surfaces=np.zeros((1, 1, 10)))
+    for targets in ([exact], [exact, deep]):
+        assert math.isnan(score(targets, BOX).vsd_ar)
+        assert math.isnan(score(targets, BOX).ar)
+    assert score([deep], BOX).ar == 1

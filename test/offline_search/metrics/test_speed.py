@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fpg_pose_ros.geometry import Array, exp_so3, make_transform, rotation_from_quaternion_wxyz
-from offline_search.metrics.speed import speed_score
+from offline_search.metrics.speed import speed_figures, speed_score
 
 
 def _one(angle_deg: float, distance: float) -> tuple[Array, Array]:
@@ -50,3 +50,23 @@ def test_on_the_testbed_errors_below_its_own_accuracy_count_as_none(
     estimate, truth = _one(angle_deg, 5 * relative)
     assert speed_score(estimate, truth, testbed=True).score == pytest.approx(score, abs=1e-9)
     assert speed_score(estimate, truth).score > 0.004
+
+
+def test_an_image_without_a_pose_counts_as_the_worst_pose() -> None:
+    estimate, truth = _one(2.0, 0.05)
+    figures = speed_figures(estimate, truth, misses=1)
+    assert (figures.images, figures.misses) == (2, 1)
+    assert figures.score == pytest.approx((0.01 + np.deg2rad(2.0) + 1 + np.pi) / 2)
+    assert figures.rotation_deg == pytest.approx(2.0)
+    assert figures.translation == pytest.approx(0.01)
+    nothing = np.zeros((0, 4, 4))
+    missed = speed_figures(nothing, nothing, misses=3)
+    assert missed.score == missed.score_testbed == pytest.approx(1 + np.pi)
+    assert np.isnan(missed.rotation_deg)
+
+
+def test_the_thresholds_take_errors_from_the_testbeds_score_alone() -> None:
+    estimate, truth = _one(0.1, 0.005)
+    figures = speed_figures(estimate, truth, misses=0)
+    assert figures.score > 0
+    assert figures.score_testbed == 0

@@ -70,7 +70,7 @@ class _Messages:
             orientation=self.make("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w),
         )
         return self.make(
-            "geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=np.full(36, 1e-4)
+            "geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=(1e-4 * np.eye(6)).ravel()
         )
 
     def array(self, stamp_ns: int, poses: Mapping[str, Array], received: int) -> Any:

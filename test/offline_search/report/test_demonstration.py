@@ -19,7 +19,7 @@ from offline_search.report.recording import read_recording
 from offline_search.space.architecture import Architecture, Head, Stage
 from offline_search.space.presets import preset
 
-SECTIONS = ("seen", "accuracy", "latency", "search", "networks", "training", "made")
+SECTIONS = ("seen", "accuracy", "trust", "latency", "search", "networks", "training", "made")
 
 
 SEARCH = {
