@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report_search
+from benchmarks import report_node, report_search
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 PICTURE = ROOT / "docs" / "images" / "search.svg"
-_SEARCH = "search"
+_NODE, _SEARCH = "node", "search"
 
 # Of each results file: heading of a column, key of the row, how to print its value.
 _LMO_COLUMNS = (
@@ -81,7 +81,21 @@ _DISTRIBUTED_COLUMNS = (
     ("machine", "machine", "{}"),
     ("date", "date", "{}"),
 )
+_BACKENDS_COLUMNS = (
+    ("network", "network", "{}"),
+    ("MMACs", "macs", "mega"),
+    ("backend", "backend", "{}"),
+    ("version", "version", "{}"),
+    ("precision", "precision", "{}"),
+    ("processor time, ms", "ms", "{:.3f}"),
+    ("threads", "threads", "{:d}"),
+    ("rounds", "rounds", "{:d}"),
+    ("load of the machine", "load", "{}"),
+    ("machine", "machine", "{}"),
+    ("date", "date", "{}"),
+)
 _COLUMNS_OF = {
+    "backends": _BACKENDS_COLUMNS,
     "latency": _LATENCY_COLUMNS,
     "lmo": _LMO_COLUMNS,
     "search_cost": _SEARCH_COST_COLUMNS,
@@ -91,10 +105,12 @@ _MISSING = "-"
 _Columns = Sequence[tuple[str, str, str]]
 
 
-def section(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The generated section of one results file, markers included."""
+def section(name: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
+    """The generated section of one results file, markers included; without rows, the node's."""
     if name == _SEARCH:
         lines = _searches(rows)
+    elif name == _NODE and isinstance(rows, Mapping):
+        lines = report_node.lines(rows)
     else:
         lines = _table(rows, _COLUMNS_OF.get(name, _LMO_COLUMNS))
     return "\n".join([_marker("begin", name), "", *lines, "", _marker("end", name)])
