@@ -31,7 +31,6 @@ from benchmarks.common import ROOT, machine
 from benchmarks.node_bundles import film, pictures, with_ballast
 from benchmarks.node_run import RATE, Bench, Run
 from fpg_pose_ros.bundle import Bundle, read_bundle
-from fpg_pose_ros.nodes.parameters import TABLES
 
 SHIPPED: Final = ROOT / "models" / "spot"
 LARGE_MACS: Final = 300_000_000
@@ -39,7 +38,6 @@ _SCENE_FRAMES: Final = 300
 _BARE_RUNS: Final = 300
 _LONG_QUEUE: Final = 100
 _DIGITS: Final = 3
-_KNOWN: Final = {parameter.name for parameter in TABLES["pose_node"]}
 
 Figures = dict[str, Any]
 
@@ -84,7 +82,7 @@ def cost_figures(bench: Bench, options: argparse.Namespace) -> Figures:
     for name, place, parameters in (
         ("", SHIPPED, {}),
         ("_300", large, {}),
-        ("_every_frame_located", SHIPPED, _known({"tracking": False})),
+        ("_every_frame_located", SHIPPED, {"tracking": False}),
     ):
         print(f"{name.strip('_') or 'shipped'}: {options.seconds:g} s ...", file=sys.stderr)
         bundle = read_bundle(place)
@@ -121,7 +119,7 @@ def four_figures(bench: Bench, options: argparse.Namespace) -> Figures:
     """Four of the object in each image."""
     scene = pictures(options.work / "four", 120, four=True)
     show = film(options.work / f"four-{options.seconds:g}", scene, round(options.seconds * RATE))
-    run = bench.run(SHIPPED, show, **_known({"max_instances": 4}))
+    run = bench.run(SHIPPED, show, max_instances=4)
     total = run.stages["total"]
     return {
         "four_objects_camera_hz": run.sent_hz,
@@ -162,11 +160,6 @@ def _of_run(run: Run) -> Figures:
         "with_pose_share": float((run.poses > 0).mean()),
         "stages": {name: {"p50": p50, "p99": p99} for name, (p50, p99) in run.stages.items()},
     }
-
-
-def _known(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Those parameters that the node has."""
-    return {name: value for name, value in parameters.items() if name in _KNOWN}
 
 
 def _scene(options: argparse.Namespace) -> Path:

@@ -71,6 +71,8 @@ def _read_directory(place: Path) -> dict[str, bytes]:
     sizes = {}
     with os.scandir(place) as entries:
         for entry in entries:
+            if not entry.name.isprintable():  # it may not even be text
+                raise BundleError(f"{place}: {entry.name!r} is not a plain file name; remove it")
             status = entry.stat(follow_symlinks=False)
             if not stat.S_ISREG(status.st_mode):
                 raise BundleError(f"{place}: {entry.name} is not a plain file; remove it")

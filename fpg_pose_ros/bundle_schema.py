@@ -18,6 +18,8 @@ MANIFEST: Final = "bundle.json"
 WEIGHTS: Final = "weights.safetensors"
 MESHES: Final = "meshes.safetensors"
 MAX_OBJECTS: Final = 64
+# Of metrics within metrics.
+_MAX_LEVELS: Final = 16
 
 NetworkKind = Literal["heatmap", "simcc", "locator"]
 Precision = Literal["float32", "int8"]
@@ -143,6 +145,7 @@ def parse_manifest(data: bytes) -> Manifest:
     for cost, value in document.get("costs", {}).items():
         if value is not None:
             _whole(value, f"costs.{cost}", 0)
+    _check_figures(document.get("training", {}), document.get("metrics", {}))
     return Manifest(name, document, objects, locator, files)
 
 
@@ -170,6 +173,8 @@ def _json(data: bytes) -> dict[str, Any]:
         document = json.loads(
             data.decode("utf-8"), parse_constant=no_constants, object_pairs_hook=no_duplicates
         )
+        # Floats without end and halves of characters can be written as JSON, but not be handed on.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{MANIFEST} is damaged ({error}); fetch the bundle again") from None
     if not isinstance(document, dict):
@@ -240,6 +245,21 @@ def _precision(entry: dict[str, Any], where: str) -> Precision:
     if precision is None:
         _refuse(f"{where}.precision", "one of " + ", ".join(precisions))
     return precision
+
+
+def _check_figures(training: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Checks what a node hands on of how the bundle was made."""
+    if training.get("images") is not None:
+        _whole(training["images"], "training.images", 0)
+    if training.get("minutes") is not None and not _is_number(training["minutes"]):
+        _refuse("training.minutes", "a finite number")
+    level: list[Any] = [metrics]
+    for _ in range(_MAX_LEVELS):
+        level = [item for value in level if isinstance(value, dict) for item in value.values()]
+        if any(isinstance(item, int) and not abs(item) < 1e300 for item in level):
+            _refuse("metrics", "finite numbers")
+    if level:
+        _refuse("metrics", f"nested in at most {_MAX_LEVELS} levels")
 
 
 def _extra(extra: dict[str, Any], kind: str, where: str) -> dict[str, float]:

@@ -385,7 +385,7 @@ def pipeline(
     cache: Cache = None,
     settings: Annotated[str, typer.Option(help="Further settings of trainings, JSON.")] = "{}",
 ) -> None:
-    """Make a bundle: render, search, train, judge, pack. Interrupted, it goes on when run again."""
+    """Make a bundle: render, search, train, calibrate, judge, pack; run again, it goes on."""
     from offline_search.pipeline import Request
     from offline_search.pipeline import pipeline as run
 

@@ -37,7 +37,7 @@ class Commands(TyperGroup):
                 raise
             typer.echo(
                 f"fpg-pose: {error.name} is not installed; it comes with the extra [{extra}]: "
-                f"pip install 'fpg_pose_ros[{extra}]'",
+                f"in a clone, pip install '.[{extra}]'",
                 err=True,
             )
             raise typer.Exit(2) from None

@@ -56,10 +56,13 @@ def added_poses(
         replace: whether a bag that is there may go.
 
     Raises:
-        DatasetError: the source cannot be read, or `out` cannot be written or is there already.
+        DatasetError: the source cannot be read or is `out`, or `out` cannot be written or is there
+            already.
     """
     if out.exists() and not (replace and (out / "metadata.yaml").is_file()):
         raise DatasetError(f"{out} exists already: remove it or give another --bag-out")
+    if source.resolve().is_relative_to(out.resolve()):
+        raise DatasetError(f"{out} is the source itself: give another --output, or --bag-out")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         # Under its final name, which its files bear too.

@@ -36,12 +36,12 @@ def require(module: str, *, backend: str, extra: str) -> Any:
     """Imports a module that an extra of this package brings.
 
     Raises:
-        BackendError: it is not installed.
+        BackendError: it is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise BackendError(
-            f"backend {backend} needs {error.name}, which is not installed: "
-            f"pip install 'fpg-pose-ros[{extra}]'"
+            f"backend {backend} needs {error.name or module}, which cannot be imported ({error}): "
+            f"in a clone of fpg_pose_ros, pip install '.[{extra}]'"
         ) from None

@@ -28,14 +28,15 @@ POSE_NODE: Final[tuple[Parameter, ...]] = (
     Parameter(
         "backend",
         "onnxruntime",
-        "What runs the networks. auto measures those that are installed and takes the fastest.",
+        "What runs the networks. auto measures onnxruntime and openvino, where that is installed, "
+        "and takes the faster for each network; on cuda it is torch.",
         when="configure",
         choices=("auto", "onnxruntime", "openvino", "torch"),
     ),
     Parameter(
         "device",
         "cpu",
-        "Where the networks run; cuda needs the backend torch.",
+        "Where the networks run; cuda needs the backend torch or auto.",
         when="configure",
         choices=("cpu", "cuda"),
     ),
@@ -205,7 +206,7 @@ POSE_NODE: Final[tuple[Parameter, ...]] = (
     Parameter(
         "camera_timeout",
         2.0,
-        "Diagnostics warn when no image came for this long (s).",
+        "Diagnostics report an error when images stay away for this long (s).",
         low=0.1,
         high=3600.0,
     ),

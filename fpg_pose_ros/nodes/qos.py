@@ -10,13 +10,6 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 # A TransformBroadcaster's.
 TF: Final = QoSProfile(depth=100)
 
-# For what is published once and wanted by everyone who comes later.
-LATCHED: Final = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
-
 RESULTS: Final = QoSProfile(depth=10)
 
 # A message for each instance in a frame.
@@ -27,7 +20,7 @@ PICTURE: Final = QoSProfile(depth=1)
 
 
 def latched(depth: int) -> QoSProfile:
-    """Returns the profile of `LATCHED` for a topic on which so many messages are kept."""
+    """Returns the profile of a topic whose last messages everyone gets who comes later."""
     return QoSProfile(
         depth=depth,
         reliability=ReliabilityPolicy.RELIABLE,

@@ -63,11 +63,6 @@ class PoseTracker:
         return tuple(estimator.bundle for estimator in self._estimators)
 
     @property
-    def runtimes(self) -> tuple[dict[str, str], ...]:
-        """What runs each bundle's networks, see `Estimator.runtimes`."""
-        return tuple(estimator.runtimes for estimator in self._estimators)
-
-    @property
     def limits(self) -> Limits:
         """What is followed up, and what is reported; assigned to all estimators at once."""
         return self._estimators[0].limits

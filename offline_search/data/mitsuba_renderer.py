@@ -153,7 +153,7 @@ def _mitsuba() -> Any:
     except ImportError:
         raise DatasetError(
             "the renderer mitsuba is not installed; install it with "
-            "`pip install fpg_pose_ros[photorealistic]`, or render with embree"
+            "`pip install '.[photorealistic]'` in a clone, or render with embree"
         ) from None
     mitsuba.set_variant(_VARIANT)
     return mitsuba

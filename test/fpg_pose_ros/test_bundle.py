@@ -278,6 +278,13 @@ def test_a_zip_with_a_file_of_no_name_is_refused(zipped):
         read_bundle(zipped)
 
 
+def test_a_name_that_is_no_text_is_refused_in_words_that_are(place):
+    os.mkdir(os.fsencode(place) + b"/\xff")
+    with pytest.raises(BundleError, match="not a plain file name") as caught:
+        read_bundle(place)
+    str(caught.value).encode()
+
+
 def test_a_pipe_in_a_bundle_is_refused_and_not_waited_for(place):
     (place / "pose.onnx").unlink()
     os.mkfifo(place / "pose.onnx")
@@ -306,6 +313,10 @@ def set_in(*path, value):
         document[path[-1]] = value
 
     return change
+
+
+def nested(levels):
+    return {"deeper": nested(levels - 1)} if levels else {}
 
 
 NETWORK = ("objects", 0, "network")
@@ -365,6 +376,12 @@ TURNS = [np.eye(4).tolist()] * 65
         (set_in("files", "pose.onnx", "bytes", value=0), "bytes"),
         (set_in("files", "../../evil.onnx", value={"sha256": "0" * 64, "bytes": 1}), "evil"),
         (set_in("training", value="long"), "training"),
+        (set_in("training", "images", value="many"), "training.images"),
+        (set_in("training", "images", value=-1), "training.images"),
+        (set_in("training", "minutes", value="long"), "training.minutes"),
+        (set_in("training", "command", value="half a character: \ud800"), "damaged"),
+        (set_in("metrics", value={"of": {"add01": 10**400}}), "metrics"),
+        (set_in("metrics", value=nested(20)), "at most 16 levels"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_naming_it(place, change, message):

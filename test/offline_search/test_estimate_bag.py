@@ -215,6 +215,9 @@ def test_a_bag_that_is_there_is_kept_and_no_other_source_makes_one(
     source = write_bag(tmp_path / "in")
     with pytest.raises(DatasetError, match="exists already"):
         estimate(bundle, source, output=tmp_path / "out", bag_out=source)
+    recorded = write_bag(tmp_path / "recordings" / "bag")
+    with pytest.raises(DatasetError, match="is the source itself"):
+        estimate(bundle, recorded, output=tmp_path / "recordings", overlays="none")
     estimate(bundle, source, output=tmp_path / "plain", overlays="none", bag=False)
     assert [path.name for path in (tmp_path / "plain").iterdir()] == ["poses.csv"]
     with pytest.raises(DatasetError, match="no ROS 2 bag"):

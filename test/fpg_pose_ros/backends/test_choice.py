@@ -75,7 +75,7 @@ def test_auto_does_with_what_is_installed(spot, monkeypatch, caplog):
 )
 def test_a_missing_package_is_named_with_the_remedy(spot, monkeypatch, name, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(BackendError, match=rf"needs {module}.*fpg-pose-ros\[{extra}\]"):
+    with pytest.raises(BackendError, match=rf"needs {module}.*'\.\[{extra}\]'"):
         open_backends(spot, name)
 
 

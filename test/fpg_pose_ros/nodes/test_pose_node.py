@@ -138,7 +138,7 @@ def test_the_overlay_is_drawn_only_while_someone_listens(
 def test_the_model_is_announced_to_those_who_come_later(
     peer: Peer, shared_pose_node: NodeProcess
 ) -> None:
-    infos = peer.collect(ModelInfo, "/pose_node/model_info", qos.LATCHED)
+    infos = peer.collect(ModelInfo, "/pose_node/model_info", qos.latched(1))
     peer.spin_until(lambda: bool(infos))
     assert infos[0].bundle_name == "marks"
     assert len(infos[0].bundle_hash) == 64

@@ -65,7 +65,7 @@ def test_the_bag_holds_every_topic_with_its_own_types_and_quality_of_service(
 ) -> None:
     bag = tmp_path / "bag"
     node = peer.node
-    latched = node.create_publisher(ModelInfo, "/info", qos.LATCHED)
+    latched = node.create_publisher(ModelInfo, "/info", qos.latched(1))
     latched.publish(ModelInfo(bundle_name="early"))
     with NodeProcess("recorder", output=bag, exclude="/rosout|/parameter_events") as recorder:
         recorder.wait_for("recording /info")

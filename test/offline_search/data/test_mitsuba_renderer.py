@@ -21,7 +21,7 @@ POSE = make_transform(exp_so3([0.4, 2.0, 0.3]), [0.05, 0.03, 0.7])
 
 needs_mitsuba = pytest.mark.skipif(
     importlib.util.find_spec("mitsuba") is None,
-    reason="Mitsuba is not installed: pip install fpg_pose_ros[photorealistic]",
+    reason="Mitsuba is not installed: pip install '.[photorealistic]'",
 )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-# The helpers beside this file.
+# For the modules beside this file.
 sys.path.insert(0, str(Path(__file__).parent))
 
 Count = Callable[..., None]

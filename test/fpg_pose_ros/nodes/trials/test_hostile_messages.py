@@ -27,7 +27,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from fpg_pose_ros.nodes import qos
 from fpg_pose_ros.nodes.cameras import camera_to_info
 from fpg_pose_ros.nodes.messages import transform_from_pose
-from fpg_pose_ros.nodes.parameters import POSE_NODE
 from fpg_pose_ros.nodes.stamps import stamp_ns
 
 #: Fewer than the node's queue holds, so that none has to make room for a later one.
@@ -159,10 +158,6 @@ def test_malformed_camera_infos(
     count(**all_accounted(flow.settle(hostile.image), flow.sent))
 
 
-@pytest.mark.skipif(
-    "image_transport" not in {parameter.name for parameter in POSE_NODE},
-    reason="this node takes no compressed images",
-)
 @pytest.mark.parametrize(
     "node", [{"image_transport": "compressed"}], indirect=True, ids=["compressed"]
 )

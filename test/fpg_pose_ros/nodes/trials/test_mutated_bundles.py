@@ -103,7 +103,7 @@ def test_a_running_node_keeps_its_model(
     sound = read_bundle(marks_bundle)
     canary = tmp_path / "canary"
     arrays = poses_of(peer)
-    infos = peer.collect(ModelInfo, "/pose_node/model_info", qos.LATCHED)
+    infos = peer.collect(ModelInfo, "/pose_node/model_info", qos.latched(1))
     camera = Camera(peer, "reliable")
     camera.wait_for_subscribers()
     camera.send_until(lambda: bool(arrays))
