@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection, MessageDefinitionFormat
@@ -32,6 +33,7 @@ _POSE: Final = "geometry_msgs/msg/PoseStamped"
 _TF: Final = "tf2_msgs/msg/TFMessage"
 _IMAGE: Final = "sensor_msgs/msg/Image"
 _NODE: Final = "pose_node"
+_MADE_BY, _US = "made_by", "fpg-pose estimate"  # in the copy's metadata
 _UNKNOWN: Final = "# The bag that this was copied from holds no definition of this type.\n"
 
 
@@ -53,16 +55,16 @@ def added_poses(
         source: a ROS 2 bag: a folder, or an .mcap or .db3 file.
         out: folder of the copy, which is of the same kind.
         object_names: all that may be found.
-        replace: whether a bag that is there may go.
+        replace: whether an earlier copy that is there may go.
 
     Raises:
         DatasetError: the source cannot be read or is `out`, or `out` cannot be written or is there
             already.
     """
-    if out.exists() and not (replace and (out / "metadata.yaml").is_file()):
-        raise DatasetError(f"{out} exists already: remove it or give another --bag-out")
     if source.resolve().is_relative_to(out.resolve()):
         raise DatasetError(f"{out} is the source itself: give another --output, or --bag-out")
+    if out.exists() and not (replace and _is_ours(out)):
+        raise DatasetError(f"{out} exists already: remove it or give another --bag-out")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         # Under its final name, which its files bear too.
@@ -76,6 +78,16 @@ def added_poses(
         if out.exists():
             shutil.move(out, Path(folder) / "before")
         os.replace(part, out)
+
+
+def _is_ours(bag: Path) -> bool:
+    """Whether a folder is a copy that was made here, and may be made anew."""
+    try:
+        document = yaml.safe_load((bag / "metadata.yaml").read_text(encoding="utf-8"))
+        made_by = document["rosbag2_bagfile_information"]["custom_data"][_MADE_BY]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return False
+    return bool(made_by == _US)
 
 
 class PosedBag:
@@ -94,6 +106,7 @@ class PosedBag:
                 f"{source} cannot be read as a rosbag ({error}); is it whole?"
             ) from None
         self._writer = Writer(out, version=9, storage_plugin=_storage(source))
+        self._writer.set_custom_data(_MADE_BY, _US)
         self._writer.open()
         self._copies = {id_of(c): self._copy_topic(c) for c in self._reader.connections}
         self._rest = self._originals()

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.task import Future
 
@@ -45,7 +47,9 @@ class Background:
             self._done.put(partial(future.set_result, work()))
         except Exception as error:
             self._done.put(partial(future.set_exception, error))
-        self._guard.trigger()
+        # A node that is gone by now wants no result.
+        with suppress(InvalidHandle):
+            self._guard.trigger()
 
     def _deliver(self) -> None:
         while not self._done.empty():

@@ -152,8 +152,10 @@ class PoseNode(LifecycleNode):
                 response.message = f"not taken: the node has become {self._state} meanwhile"
                 return response
             outputs.use(tracker.bundles)
-        except FpgPoseError as error:
-            response.message = f"not taken, the old one goes on: {error}"
+        except Exception as error:  # a robot's node outlives any one bundle
+            reason = str(error) if isinstance(error, FpgPoseError) else repr(error)
+            response.message = f"not taken, the old one goes on: {reason}"
+            self.get_logger().debug(traceback.format_exc())
             self.get_logger().error(f"bundle {response.message}")
             return response
         self._tracker = tracker

@@ -83,7 +83,8 @@ class Session:
     @property
     def camera_error(self) -> str:
         """Why the camera cannot be used now; empty if it can."""
-        return self._camera_error or self._inputs.mismatch
+        # Some publisher that cannot be heard does no harm once another is.
+        return self._camera_error or (self._inputs.mismatch if self.image_at is None else "")
 
     @property
     def enabled(self) -> bool:

@@ -213,11 +213,13 @@ def test_a_bag_that_is_there_is_kept_and_no_other_source_makes_one(
     bundle: Path, tmp_path: Path
 ) -> None:
     source = write_bag(tmp_path / "in")
-    with pytest.raises(DatasetError, match="exists already"):
+    with pytest.raises(DatasetError, match="is the source itself"):
         estimate(bundle, source, output=tmp_path / "out", bag_out=source)
     recorded = write_bag(tmp_path / "recordings" / "bag")
     with pytest.raises(DatasetError, match="is the source itself"):
         estimate(bundle, recorded, output=tmp_path / "recordings", overlays="none")
+    with pytest.raises(DatasetError, match="exists already"):  # another's recording
+        estimate(bundle, source, output=tmp_path / "recordings", overlays="none")
     estimate(bundle, source, output=tmp_path / "plain", overlays="none", bag=False)
     assert [path.name for path in (tmp_path / "plain").iterdir()] == ["poses.csv"]
     with pytest.raises(DatasetError, match="no ROS 2 bag"):
