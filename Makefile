@@ -37,7 +37,7 @@ DONE := $(VENV)/.done
 WORKSPACE := .ros
 BUILT := $(WORKSPACE)/.built-$(ROS)
 # Python modules run from the source tree (tools/ros_env.sh), so a change in them needs no build.
-INSTALLED := CMakeLists.txt package.xml $(shell find config launch msg rviz scripts srv tools/sandbox -type f -not -name '*.pyc')
+INSTALLED := CMakeLists.txt package.xml $(shell find config launch models msg objects rviz scripts srv tools/sandbox -type f -not -name '*.pyc')
 
 .PHONY: help
 help:  ## this list
@@ -114,12 +114,18 @@ $(BUILT): $(INSTALLED) $(DONE)/ros-$(ROS)
 
 # --- checks ---------------------------------------------------------------------------------------
 
+# Trainings, ROS and OpenVINO one after the other in one process end in a segmentation fault. 5 is pytest's
+# status where PYTEST_ARGS leave none of these tests.
+OPENVINO_TESTS := env -u FPG_POSE_REQUIRE_ROS python -m pytest -m openvino
+
 .PHONY: test test-slow trials lint types arrows format
 test: build $(DONE)/benchmarks lint types arrows  ## linters, types, import directions, tests
-	@$(IN_ENV) python -m pytest $(PYTEST_ARGS)
+	@$(IN_ENV) python -m pytest -m "not openvino" $(PYTEST_ARGS)
+	@$(IN_ENV) $(OPENVINO_TESTS) $(PYTEST_ARGS) || [[ $$? -eq 5 ]]
 
 test-slow: build $(DONE)/benchmarks  ## all tests, the long ones too
-	@$(IN_ENV) python -m pytest --slow $(PYTEST_ARGS)
+	@$(IN_ENV) python -m pytest -m "not openvino" --slow $(PYTEST_ARGS)
+	@$(IN_ENV) $(OPENVINO_TESTS) --slow $(PYTEST_ARGS) || [[ $$? -eq 5 ]]
 
 trials: build $(DONE)/benchmarks  ## hostile input, faults and a soak of 10 minutes; TRIALS_ARGS="--soak-minutes 60"
 	@$(IN_ENV) FPG_POSE_REQUIRE_ROS=1 python -m pytest test/fpg_pose_ros/nodes/trials $(TRIALS_ARGS)

@@ -73,6 +73,7 @@ class NoiseTask:
     architecture: Architecture
     title: str = "noise"
     headline: str = "loss"
+    mining: None = None
 
     def dataset(self) -> Dataset[dict[str, Tensor]]:
         """See `Task`."""

@@ -7,6 +7,8 @@ from benchmarks.backends import LARGE, ROOT, WAYS, measure
 from fpg_pose_ros.bundle import read_bundle
 from offline_search.space import cost
 
+pytestmark = pytest.mark.openvino
+
 
 def test_a_network_is_timed_in_every_way() -> None:
     pytest.importorskip("openvino", reason="openvino is not installed")

@@ -17,6 +17,8 @@ from offline_search.data.objects import load_object
 from offline_search.int8 import QuantisationError, record_inputs
 from offline_search.quantise import quantise
 
+pytestmark = pytest.mark.openvino
+
 SPOT = Path(__file__).parents[2] / "models" / "spot"
 FEW = {"calibration_frames": 6, "frames": 3, "seed": 1}
 

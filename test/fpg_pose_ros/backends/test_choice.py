@@ -14,6 +14,8 @@ from fpg_pose_ros.bundle import Bundle, read_bundle
 from fpg_pose_ros.errors import BundleError
 from fpg_pose_ros.estimator import Estimator
 
+pytestmark = pytest.mark.openvino
+
 FILES = ("locator.onnx", "pose.onnx")
 TOLERANCE = 1e-4
 
