@@ -206,7 +206,7 @@ def export(
             "budget_macs": budget_macs,
         },
         "training": {
-            "images": {key: result.images for key, result in poses.items()},
+            "images": sum(result.images for result in poses.values()),
             "minutes": round(sum(r.minutes for r in [*poses.values(), found]), 2),
             **training,
         },

@@ -28,7 +28,7 @@ def test_people_read_name_hash_objects_costs_training_and_metrics(bundle, capsys
     opened = inspect(bundle)
     text = capsys.readouterr().out
     for part in (
-        "cube by hand, format 1",
+        "cube by hand, format 2",
         opened.hash,
         "diameter 277.1 mm, 8 keypoints",
         "heatmap, input 128 x 128 px, 1.00 MMACs (2.00 MFLOPs)",

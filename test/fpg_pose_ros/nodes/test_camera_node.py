@@ -105,7 +105,8 @@ def test_a_signal_ends_it_at_once_with_exit_code_0_and_no_orphan(
         assert children
         assert process.stop(signal.SIGTERM) == 0
         assert "Traceback" not in process.output
-        assert summary_of(process)["frames_published"] > 40
+        # The last may have been sent, and not yet been counted.
+        assert summary_of(process)["frames_published"] >= 40
     assert all_end(children)
 
 

@@ -56,7 +56,9 @@ def test_the_policy_allows_what_the_running_nodes_open_and_nothing_else(
                 seen("pose_node", ("subscribe", image), ("subscribe", "/clock"))
                 and seen("camera_node", ("publish", image), ("subscribe", "/clock"))
                 and seen("recorder", ("subscribe", image))
-            )
+            ),
+            # A node of this name that an earlier test has killed stays in the graph for 20 s.
+            seconds=45.0,
         )
         # The other way in which images may come.
         for transition in ("deactivate", "cleanup"):
