@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from fpg_pose_ros.estimator import EstimateResult
 from fpg_pose_ros.nodes.names import tf_frame, unique_tokens
 from fpg_pose_ros.sources import Frame
 from offline_search.bag_messages import BagMessages
+from offline_search.installed import share_folders
 
 ARRAY: Final = "fpg_pose_ros/msg/ObjectPoseArray"
 _DEFINED: Final = ("ObjectPose", "ObjectPoseArray")
@@ -231,12 +231,7 @@ def message_store() -> Typestore:
 
 
 def _definition_file(name: str) -> Path:
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    folders = [
-        Path(__file__).resolve().parents[1] / "msg",
-        *(Path(prefix) / "share" / "fpg_pose_ros" / "msg" for prefix in prefixes if prefix),
-    ]
-    for folder in folders:
+    for folder in share_folders("msg"):
         if (folder / f"{name}.msg").is_file():
             return folder / f"{name}.msg"
     raise DatasetError(f"{name}.msg is not installed; install fpg_pose_ros again")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from fpg_pose_ros.errors import FpgPoseError
 from fpg_pose_ros.estimator import PoseEstimate
 from fpg_pose_ros.geometry import make_transform
 from fpg_pose_ros.nodes.messages import header_of, pose_from_transform
+from fpg_pose_ros.nodes.optional import import_optional
 from fpg_pose_ros.objects import ObjectModel
 
 
@@ -28,13 +28,13 @@ def import_vision_msgs() -> Any:
     Raises:
         DetectionsError: it is not installed.
     """
-    try:
-        return import_module("vision_msgs.msg")
-    except ImportError as error:
-        raise DetectionsError(
-            f"publish_detections needs the ROS package vision_msgs, which cannot be imported "
-            f"({error}): install it, or set publish_detections to false"
-        ) from None
+    return import_optional(
+        "vision_msgs.msg",
+        DetectionsError,
+        parameter="publish_detections",
+        package="vision_msgs",
+        without="set publish_detections to false",
+    )
 
 
 def detection_array(

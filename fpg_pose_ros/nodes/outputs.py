@@ -72,7 +72,7 @@ class PoseOutputs:
         self._tf = publisher(TFMessage, "/tf", qos.TF)
         self._markers = publisher(MarkerArray, "~/markers", qos.MARKERS)
         self._overlay = publisher(Image, "~/overlay", qos.PICTURE)
-        self._model_info = publisher(ModelInfo, "~/model_info", qos.latched(1))
+        self._model_info: Publisher | None = None
         self._detections: Publisher | None = None
         if self._vision_msgs is not None:
             kind = self._vision_msgs.Detection3DArray
@@ -103,13 +103,15 @@ class PoseOutputs:
         }
         self._markers_of = ObjectMarkers(list(self._objects.values()))
         # Anew, so that no one who comes later is told of models that are gone.
-        self._node.destroy_publisher(self._model_info)
+        if self._model_info is not None:
+            self._node.destroy_publisher(self._model_info)
         self._model_info = self._node.create_publisher(
             ModelInfo, "~/model_info", qos.latched(len(bundles))
         )
 
     def announce(self) -> None:
         """Publishes what the models are, for everyone who asks from now on."""
+        assert self._model_info is not None
         loaded = self._node.get_clock().now().to_msg()
         for bundle in self._bundles:
             self._model_info.publish(model_info(bundle, loaded))

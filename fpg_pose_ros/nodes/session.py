@@ -141,7 +141,6 @@ class Session:
         try:
             camera = self._matcher.camera(message.header, *size)
             self._camera_error = ""
-            self._waiting = None
             self._process(message, camera, arrived_ns)
         except NoCamera as error:
             self._camera_error = str(error)

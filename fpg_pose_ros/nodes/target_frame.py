@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib import import_module
-from types import ModuleType
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -20,6 +18,7 @@ from rclpy.time import Time
 from fpg_pose_ros.errors import FpgPoseError
 from fpg_pose_ros.estimator import PoseEstimate
 from fpg_pose_ros.geometry import Array, make_transform, rotation_from_quaternion_wxyz
+from fpg_pose_ros.nodes.optional import import_optional
 
 # Stamps that go back by more than this are another run of a bag or simulation (s).
 _NEW_RUN_S: Final = 1.0
@@ -66,19 +65,19 @@ def in_frame(
     )
 
 
-def import_tf2() -> ModuleType:
+def import_tf2() -> Any:
     """Returns the module tf2_ros, which nothing needs unless a target frame is set.
 
     Raises:
         TargetFrameError: it is not installed.
     """
-    try:
-        return import_module("tf2_ros")
-    except ImportError as error:
-        raise TargetFrameError(
-            f"target_frame needs the ROS package tf2_ros_py, which cannot be imported ({error}): "
-            "install it, or leave target_frame empty"
-        ) from None
+    return import_optional(
+        "tf2_ros",
+        TargetFrameError,
+        parameter="target_frame",
+        package="tf2_ros_py",
+        without="leave target_frame empty",
+    )
 
 
 class Tf2Source:

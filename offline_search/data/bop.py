@@ -20,7 +20,13 @@ import numpy as np
 
 from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.geometry import Array, Symmetries, make_transform
-from offline_search.data.bop_image import BopImage, BopInstance, BopModel, BopTarget
+from offline_search.data.bop_image import (
+    BopImage,
+    BopInstance,
+    BopModel,
+    BopTarget,
+    annotated,
+)
 from offline_search.data.create import create_object
 from offline_search.data.fields import numbers, read_json, value
 from offline_search.data.meshes import read_mesh
@@ -66,10 +72,7 @@ class BopScene:
 
     def of_object(self, obj_id: int) -> Iterator[BopImage]:
         """Yield the images that an object is annotated in, with its own annotations only."""
-        for image_id in self.image_ids:
-            image = self.image(image_id, obj_id)
-            if image.instances:
-                yield image
+        return annotated(self.image(image_id, obj_id) for image_id in self.image_ids)
 
     def image(self, image_id: int, obj_id: int | None = None) -> BopImage:
         """One image with its annotations, or with those of one object."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,6 +132,11 @@ class BopModel:
     def points(self) -> Array:
         """(V, 3) the mesh's vertices."""
         return self.mesh.vertices
+
+
+def annotated(images: Iterable[BopImage]) -> Iterator[BopImage]:
+    """Yield the images that have annotations."""
+    return (image for image in images if image.instances)
 
 
 class PoseScene(Protocol):

@@ -22,7 +22,13 @@ import yaml
 from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.geometry import Symmetries
 from offline_search.data.bop import bop_pose, bop_symmetries
-from offline_search.data.bop_image import BopImage, BopInstance, BopModel, BopTarget
+from offline_search.data.bop_image import (
+    BopImage,
+    BopInstance,
+    BopModel,
+    BopTarget,
+    annotated,
+)
 from offline_search.data.create import create_object
 from offline_search.data.fields import numbers, value
 from offline_search.data.meshes import read_mesh
@@ -79,10 +85,7 @@ class LinemodScene:
 
     def of_object(self, obj_id: int) -> Iterator[BopImage]:
         """Yield the images of the split that an object is annotated in, with it alone."""
-        for image_id in self.image_ids:
-            image = self.image(image_id, obj_id)
-            if image.instances:
-                yield image
+        return annotated(self.image(image_id, obj_id) for image_id in self.image_ids)
 
     def image(self, image_id: int, obj_id: int | None = None) -> BopImage:
         """One image with its annotations, or with those of one object."""

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from fpg_pose_ros.objects import ObjectModel
 from offline_search.data.embree_mesh import with_openness
 from offline_search.data.meshes import Array, TexturedMesh, diameter, hull_points, read_mesh
 from offline_search.data.simplify import light_mesh
+from offline_search.installed import share_folders
 
 #: Distances of an object whose file names none, in diameters.
 DEFAULT_DISTANCE: Final = (1.8, 4.8)
@@ -146,11 +146,9 @@ class RenderableObject:
 def object_folders() -> tuple[Path, ...]:
     """Returns where objects are looked up by name: FPG_POSE_OBJECTS, then the built-in ones."""
     named = os.environ.get("FPG_POSE_OBJECTS", "")
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
     return (
         *(Path(folder) for folder in named.split(os.pathsep) if folder),
-        Path(__file__).resolve().parents[2] / "objects",
-        *(Path(prefix) / "share" / "fpg_pose_ros" / "objects" for prefix in prefixes if prefix),
+        *share_folders("objects"),
     )
 
 
