@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Final
 
 from fpg_pose_ros.errors import FpgPoseError
+from offline_search.interrupt import signals_held
 
 _PR_SET_PDEATHSIG = 1
 #: How long a program may take to end after each signal, gentlest first.
@@ -69,7 +70,7 @@ class ProcessGroup:
     ) -> Program:
         """Start ``command``, on the given CPU cores only when ``cpus`` is set."""
         log = self.log_folder / f"{name}.log"
-        with log.open("wb") as out:
+        with log.open("wb") as out, signals_held():
             try:
                 process = subprocess.Popen(
                     list(command),
@@ -82,8 +83,8 @@ class ProcessGroup:
                 )
             except OSError as error:
                 raise ProcessError(f"cannot start {name} ({command[0]}): {error}") from error
-        program = Program(name, process, log)
-        self.programs.append(program)
+            program = Program(name, process, log)
+            self.programs.append(program)
         return program
 
     def check(self) -> None:

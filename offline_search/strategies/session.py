@@ -17,6 +17,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from offline_search.interrupt import stop_signals
 from offline_search.strategies.problem import Problem, SearchError
 from offline_search.training.checkpoint import (
     disk_errors,
@@ -26,7 +27,6 @@ from offline_search.training.checkpoint import (
 )
 from offline_search.training.distributed import World, average_tensors, same_everywhere
 from offline_search.training.feed import batches, worker_errors
-from offline_search.training.interrupt import stop_signals
 from offline_search.training.journal import Journal
 from offline_search.training.loop import TrainingStopped
 from offline_search.training.search_task import ENDLESS

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from offline_search.interrupt import stop_signals
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
 from offline_search.space.network import Network, build
@@ -32,7 +33,6 @@ from offline_search.training.distributed import (
     same_everywhere,
 )
 from offline_search.training.feed import batches, to_input, worker_errors
-from offline_search.training.interrupt import stop_signals
 from offline_search.training.journal import Journal
 from offline_search.training.record import Recorder, summary
 from offline_search.training.shards import accumulate, split, statistics

@@ -135,6 +135,32 @@ def test_programs_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     assert wait_until_gone(child)
 
 
+INTERRUPTED_IN_FORK = """
+import os, signal, sys
+from pathlib import Path
+from offline_search.processes import ProcessGroup
+# Python drops an exception that is raised in such a callback.
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGINT))
+try:
+    with ProcessGroup(Path(sys.argv[1]), dict(os.environ)) as group:
+        group.start("sleeper", [sys.executable, "-c", sys.argv[2]])
+        print("went on")
+except KeyboardInterrupt:
+    print("interrupted", *[program.process.poll() is None for program in group.programs])
+"""
+
+
+def test_an_interrupt_while_a_program_is_started_stops_it_and_is_not_lost(tmp_path: Path) -> None:
+    said = subprocess.run(
+        [*python(INTERRUPTED_IN_FORK), str(tmp_path), SLEEP],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert said.stdout.split() == ["interrupted", "False"], said.stderr
+
+
 def test_termination_unwinds_like_an_interrupt() -> None:
     def be_terminated() -> None:
         with terminate_as_interrupt():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ending a training from outside, at a moment of its own choice."""
+"""Signals that end the process, taken at a moment of its own choice."""
 
 from __future__ import annotations
 
@@ -27,3 +27,16 @@ def stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Keeps SIGINT and SIGTERM until the block is done, then lets them do what they did before.
+
+    For moments at which an exception would be lost or do harm: Python drops one that is raised in
+    a callback of `fork`, and a child that nobody has noted yet would be left behind.
+    """
+    with stop_signals() as received:
+        yield
+    for number in received[:1]:
+        signal.raise_signal(number)
