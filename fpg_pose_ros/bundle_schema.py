@@ -125,8 +125,8 @@ def parse_manifest(data: bytes) -> Manifest:
     if document.get("seal") != seal(document):
         raise BundleError(f"{MANIFEST} has been altered (seal differs); fetch the bundle again")
     name = _get(document, "name", str, "a text")
-    if not 0 < len(name) <= 128 or not name.isprintable():
-        _refuse("name", "1 to 128 printable characters")
+    if not 0 < len(name) <= 128 or not name.isprintable() or set(name) & {"/", "\\"}:
+        _refuse("name", "1 to 128 printable characters other than slashes")
     files = _files(_get(document, "files", dict, "an object"))
     entries: list[Any] = _get(document, "objects", list, "a list")
     if not 0 < len(entries) <= MAX_OBJECTS:

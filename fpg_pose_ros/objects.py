@@ -101,10 +101,12 @@ class ObjectModel:
             not isinstance(self.name, str)
             or not self.name
             or not self.name.isprintable()
+            or set(self.name) & {"/", "\\"}  # names come to be parts of paths
             or len(self.name) > 64
         ):
             raise MeshError(
-                f"object name {self.name!r} is not usable; 1 to 64 printable characters are needed"
+                f"object name {self.name!r} is not usable; 1 to 64 printable characters other than "
+                "slashes are needed"
             )
         if not math.isfinite(self.diameter) or not 0 < self.diameter <= MAX_DIAMETER_M:
             raise MeshError(

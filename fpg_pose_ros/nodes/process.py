@@ -8,6 +8,7 @@ end in a traceback either.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -25,14 +26,22 @@ _told_to_leave = threading.Event()
 
 
 def leave_on_signals() -> None:
-    """Lets SIGINT and SIGTERM end this process with exit code 0, from wherever it is."""
+    """Lets SIGINT and SIGTERM end this process with exit code 0, from wherever it is.
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        _told_to_leave.set()
-        raise SystemExit(0)
+    Until `run` has imported ROS there is nothing to tidy up, and an exception would come out of an
+    extension module's initialisation as an ImportError: the process ends on the spot.
+    """
+    _on_signals(lambda _number, _frame: os._exit(0))
 
+
+def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:
     for number in _SIGNALS:
-        signal.signal(number, leave)
+        signal.signal(number, handler)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    _told_to_leave.set()
+    raise SystemExit(0)
 
 
 def run(make_node: Callable[[], Node]) -> int:
@@ -66,6 +75,7 @@ def _run(make_node: Callable[[], Node]) -> int:
     from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 
     node: Node | None = None
+    _on_signals(_leave)
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()

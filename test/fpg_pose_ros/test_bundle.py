@@ -328,6 +328,7 @@ TURNS = [np.eye(4).tolist()] * 65
     [
         (set_in("name", value=7), "name"),
         (set_in("name", value="a\nb"), "name"),
+        (set_in("name", value="../../etc/passwd"), "slashes"),
         (set_in("format_version", value="1"), "format_version"),
         (set_in("format_version", value=True), "format_version"),
         (set_in("objects", value=[]), "objects"),

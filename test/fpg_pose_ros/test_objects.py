@@ -64,6 +64,7 @@ def test_an_unusable_mesh_is_refused_saying_why(vertices, faces, colors, message
     [
         ({"name": ""}, "name"),
         ({"name": "two\nlines"}, "name"),
+        ({"name": "up/../there"}, "slashes"),
         ({"diameter": 360.0}, "mm"),
         ({"diameter": float("nan")}, "diameter"),
         ({"keypoints": VERTICES[:3]}, "keypoints"),
