@@ -31,6 +31,7 @@ from benchmarks.common import ROOT, machine
 from benchmarks.node_bundles import film, pictures, with_ballast
 from benchmarks.node_run import RATE, Bench, Run
 from fpg_pose_ros.bundle import Bundle, read_bundle
+from offline_search.training.checkpoint import write_json
 
 SHIPPED: Final = ROOT / "models" / "spot"
 LARGE_MACS: Final = 300_000_000
@@ -196,7 +197,7 @@ def measure(options: argparse.Namespace) -> Figures:
             "load_before": round(load, 2),
         }
         options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(options.results, document)
         print(json.dumps({name: figures}), flush=True)
     return document
 

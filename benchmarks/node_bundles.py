@@ -9,10 +9,10 @@ that of an architecture of the family.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -31,6 +31,7 @@ from offline_search.export import INPUT_NAME, to_onnx
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
 from offline_search.space.network import Network, build
+from offline_search.training.checkpoint import write_json
 
 FPS = 30.0
 _GAIN = 1e-9
@@ -149,7 +150,7 @@ def pictures(folder: Path, count: int, *, four: bool = False) -> Path:
         scene = kind(load_object("spot"), seed=0, fps=FPS, duration=count / FPS, **options)
         for number, frame in enumerate(scene):
             _write(folder / f"{number:06d}.png", frame)
-        done.write_text(json.dumps(camera_to_mapping(scene.camera)))
+        write_json(done, camera_to_mapping(scene.camera))
     return folder
 
 
@@ -159,13 +160,21 @@ def _write(path: Path, frame: Frame) -> None:
 
 
 def film(folder: Path, scene: Path, count: int) -> Path:
-    """A folder that shows a scene to and fro without a jump, with exactly `count` pictures."""
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        (folder / "camera.json").symlink_to((scene / "camera.json").resolve())
+    """A folder that shows a scene to and fro without a jump, with exactly `count` pictures.
+
+    It appears when it is complete.
+    """
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
+        part = Path(place) / folder.name
+        part.mkdir()
+        (part / "camera.json").symlink_to((scene / "camera.json").resolve())
         there = sorted(scene.glob("*.png"))
         round_trip: Sequence[Path] = [*there, *there[-2:0:-1]]
         for number in range(count):
             source = round_trip[number % len(round_trip)]
-            (folder / f"{number:06d}.png").symlink_to(source.resolve())
+            (part / f"{number:06d}.png").symlink_to(source.resolve())
+        part.rename(folder)
     return folder

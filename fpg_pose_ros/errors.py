@@ -7,6 +7,15 @@ them.
 
 from __future__ import annotations
 
+from typing import Final
+
+_LONGEST: Final = 60
+
+
+def quoted(text: str) -> str:
+    """Returns a text that came in a message, for an error: in quotes, and never long."""
+    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
+
 
 class FpgPoseError(Exception):
     """Base of every error that is the input's fault, not the program's.

@@ -156,12 +156,23 @@ def _frames(item: RenderableObject, images: int, seed: int) -> Iterator[Frame]:
 
 
 def uncalibrated(bundle: Bundle) -> Bundle:
-    """The same bundle without the calibration of scores and covariances."""
-    objects = tuple(
-        replace(o, network=replace(o.network, extra=without_calibration(o.network.extra)))
-        for o in bundle.objects
-    )
-    return replace(bundle, objects=objects)
+    """The same bundle without the calibration of scores and covariances, in its manifest too."""
+    objects, entries = [], []
+    for item, entry in zip(bundle.objects, bundle.manifest["objects"], strict=True):
+        extra = without_calibration(item.network.extra)
+        objects.append(replace(item, network=replace(item.network, extra=extra)))
+        entries.append({**entry, "network": {**entry["network"], "extra": extra}})
+    manifest = {key: value for key, value in bundle.manifest.items() if key != "calibration"}
+    return replace(bundle, manifest={**manifest, "objects": entries}, objects=tuple(objects))
+
+
+def calibrated_objects(bundle: Bundle) -> list[str]:
+    """Names of a bundle's objects whose scores or covariances are calibrated."""
+    return [
+        item.model.name
+        for item in bundle.objects
+        if without_calibration(item.network.extra) != dict(item.network.extra)
+    ]
 
 
 def fit(judged: Sequence[Judged], item: RenderableObject) -> dict[str, float]:

@@ -487,6 +487,13 @@ def quantise(
     calibration_frames: Annotated[
         int, typer.Option(help="Rendered frames of each object to find the ranges on.", min=1)
     ] = 150,
+    images: Annotated[
+        int,
+        typer.Option(
+            help="Others to calibrate scores and covariances anew on, if they are; 0: drop that.",
+            min=0,
+        ),
+    ] = 600,
     frames: Annotated[int, typer.Option(help="Other frames of each, to judge on.", min=1)] = 300,
     seed: Annotated[int, typer.Option(help="Of the frames that are judged.", min=0)] = 1,
 ) -> None:
@@ -498,6 +505,7 @@ def quantise(
         objects,
         out=out,
         calibration_frames=calibration_frames,
+        images=images,
         frames=frames,
         seed=seed,
     )

@@ -22,7 +22,7 @@ from rosbags.typesys.store import Typestore
 
 from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.estimator import EstimateResult
-from fpg_pose_ros.nodes.names import tf_frame, unique_tokens
+from fpg_pose_ros.nodes.names import firsts, tf_frame, unique_tokens
 from fpg_pose_ros.sources import Frame
 from offline_search.bag_messages import BagMessages
 from offline_search.installed import share_folders
@@ -131,7 +131,7 @@ class PosedBag:
         header = make.header(frame.stamp_ns, frame.frame_id)
         self._frames += 1
         self._write(self._poses, time_ns, make.pose_array(header, result, self._frames))
-        for one in result.estimates:
+        for one in firsts(result.estimates, lambda one: (one.object_name, one.instance_id)):
             pose = make.pose_stamped(header, one.T_camera_object)
             self._write(self._pose_of[one.object_name], time_ns, pose)
         if result.estimates:

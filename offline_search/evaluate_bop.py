@@ -42,7 +42,11 @@ def bop_exam(
         if target.obj_id in names:
             wanted[target.scene_id, target.image_id].append(target)
     if not wanted:
-        raise EvaluationError(f"no target is one of the objects {objects}; see the target file")
+        asked_for = ", ".join(f"{name}={obj_id}" for obj_id, name in names.items())
+        raise EvaluationError(
+            f"{dataset.root.name}/{dataset.split}: there is nothing to judge, no target is one of "
+            f"{asked_for or 'no objects'}: give other --objects, or another --targets file"
+        )
     keys = sorted(wanted)
     models = {obj_id: dataset.model(obj_id) for obj_id in names}
     scenes = {scene_id: dataset.scene(scene_id) for scene_id, _ in keys}

@@ -15,7 +15,7 @@ from fpg_pose_ros.bundle import Bundle
 from fpg_pose_ros.estimator import EstimateResult, Estimator, Limits, PoseEstimate
 from fpg_pose_ros.geometry import Array, Camera
 from offline_search.data.meshes import TexturedMesh
-from offline_search.evaluation import Evaluation, claim_of, make_evaluation
+from offline_search.evaluation import Evaluation, EvaluationError, claim_of, make_evaluation
 from offline_search.metrics.scores import ObjectGeometry, Target, score, stack_poses
 from offline_search.metrics.speed import SpeedFigures, speed_figures
 from offline_search.metrics.trust import Judged, judge
@@ -118,6 +118,9 @@ def examine(
         backend: what runs the networks, see `fpg_pose_ros.backends`.
         threads: of one inference.
         device: cpu or cuda.
+
+    Raises:
+        EvaluationError: none of the images shows what is to be found.
     """
     estimator = Estimator(
         bundle, backend=backend, threads=threads, device=device, limits=exam.limits
@@ -147,6 +150,11 @@ def examine(
                 name=name,
                 up=exam.up.get(name, _UP),
             )
+    if not cases:
+        raise EvaluationError(
+            f"{exam.data}: there is nothing to judge, none of its {len(results)} images shows "
+            f"{' or '.join(exam.geometries)}: give another split, target file or object"
+        )
     scores = {name: score(targets[name], exam.geometries[name]) for name in targets}
     speed = {name: _speed(cases, name) for name in targets} if exam.spacecraft else {}
     evaluation = make_evaluation(bundle, exam.data, scores, judged, results, speed)

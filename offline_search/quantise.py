@@ -16,6 +16,7 @@ import numpy as np
 from fpg_pose_ros.backends import open_backends
 from fpg_pose_ros.backends.stopwatch import milliseconds
 from fpg_pose_ros.bundle import Bundle, read_bundle, write_bundle
+from offline_search.calibrate import calibrate, calibrated_objects, uncalibrated
 from offline_search.data.objects import load_object
 from offline_search.evaluate import evaluate_rendered
 from offline_search.evaluation import require_objects
@@ -32,6 +33,7 @@ def quantise(
     *,
     out: Path,
     calibration_frames: int,
+    images: int,
     frames: int,
     seed: int,
 ) -> Bundle:
@@ -42,6 +44,8 @@ def quantise(
         objects: names or files of all of its objects.
         out: where to.
         calibration_frames: rendered frames of each object to find the ranges on, seed `seed` + 1.
+        images: rendered frames to calibrate each object anew on that is calibrated, since a
+            calibration is of the networks that it was fitted to; 0: the result has none.
         frames: rendered frames of each object to judge on.
         seed: of the scenes that are judged.
 
@@ -50,6 +54,7 @@ def quantise(
 
     Raises:
         QuantisationError: an object is not given, or is never found; or it is quantised already.
+        CalibrationError: too few poses of the result are right to calibrate it.
         BundleError, MeshError: see there.
     """
     opened = read_bundle(bundle)
@@ -78,7 +83,12 @@ def quantise(
         },
     }
     with tempfile.TemporaryDirectory() as folder:
-        draft = write_bundle(Path(folder) / "draft", manifest, files)
+        draft = uncalibrated(write_bundle(Path(folder) / "draft", manifest, files))
+    again = calibrated_objects(opened) if images else []
+    for name in again:
+        draft = calibrate(draft, names[name], images=images)
+    manifest = dict(draft.manifest)
+    manifest["quantisation"] |= {"scores": _scores(again, images)}
     before, after = (_accuracy(b, names, frames, seed) for b in (opened, draft))
     times = latencies(opened, draft)
     manifest["quantisation"] |= {"before": before, "after": after, "latency_ms": times}
@@ -86,6 +96,15 @@ def quantise(
     result = write_bundle(out, manifest, files)
     print("\n".join(_lines(opened, result, before, after, times)))
     return result
+
+
+def _scores(calibrated: Sequence[str], images: int) -> str:
+    if not calibrated:
+        return "scores and covariances are not calibrated"
+    return (
+        f"scores and covariances of {', '.join(calibrated)} are calibrated anew on {images} "
+        "rendered frames"
+    )
 
 
 def latencies(before: Bundle, after: Bundle) -> dict[str, _Table]:
@@ -144,6 +163,7 @@ def _lines(
         for runtime, pair in table.items():
             yield _line(f"{file} {runtime} ms", pair["before"], pair["after"], 3)
     yield str(after.manifest["quantisation"]["judged_on"])
+    yield str(after.manifest["quantisation"]["scores"])
 
 
 def _line(label: str, was: float | None, now: float | None, digits: int) -> str:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where bundles are found by name."""
+"""Where bundles are found by name.
+
+Those that lie beside the package come first, as in a source tree, then those under the nearest
+`share` above it, as where it is installed; of several of one name the first is taken.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,11 @@ def find_bundle(path_or_name: str) -> Path:
     path = Path(path_or_name).expanduser()
     if path_or_name and path.exists():
         return path
-    installed = {
-        entry.name: entry
-        for folder in _shipped()
-        for entry in sorted(folder.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".")
-    }
+    installed: dict[str, Path] = {}
+    for folder in _shipped():
+        for entry in sorted(folder.iterdir()):
+            if entry.is_dir() and not entry.name.startswith("."):
+                installed.setdefault(entry.name, entry)
     if path_or_name in installed:
         return installed[path_or_name]
     raise BundleError(
@@ -33,7 +36,7 @@ def find_bundle(path_or_name: str) -> Path:
 
 
 def _shipped() -> list[Path]:
-    """Folders of shipped bundles: beside the package, or under share where it is installed."""
+    """Folders of shipped bundles, the one that goes before the others first."""
     places = [Path(place) for place in fpg_pose_ros.__path__]
     folders = [place.parent / "models" for place in places]
     folders += [up / "share/fpg_pose_ros/models" for place in places for up in place.parents]

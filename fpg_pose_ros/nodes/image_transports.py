@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from fpg_pose_ros.nodes.compressed_images import compressed_size, compressed_to_rgb
-from fpg_pose_ros.nodes.images import check_size, image_to_rgb
+from fpg_pose_ros.sources.compressed_images import compressed_size, compressed_to_rgb
+from fpg_pose_ros.sources.images import check_size, image_to_rgb
 
 
 class ImageTransport(NamedTuple):

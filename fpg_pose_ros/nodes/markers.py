@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, Vector3
+from rclpy.duration import Duration
 from rclpy.serialization import serialize_message
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
@@ -71,7 +72,9 @@ class ObjectMarkers:
 
     A mesh is thousands of points, which take 7 ms to serialise from Python. They never change, so
     the markers of each instance are serialised once, and a frame's message is a copy with stamp,
-    poses and score put in. The first message takes away what another run may have left.
+    poses and score put in. The first message takes away what another run may have left; what this
+    one leaves when no more frames come, since the camera is silent or the node has ended, viewers
+    take away after the lifetime.
     """
 
     def __init__(self, objects: Sequence[ObjectModel]) -> None:
@@ -79,16 +82,20 @@ class ObjectMarkers:
         self._objects = {model.name: model for model in objects}
         self._geometry: dict[str, tuple[list[Point], list[ColorRGBA]]] = {}
         self._templates: dict[tuple[str, int], MarkerTemplate] = {}
-        self._frame_id = ""
+        self._template_of: tuple[str, float] = "", 0.0
         self._shown: dict[tuple[str, int], PoseEstimate] | None = None
 
     def frame(
-        self, estimates: Sequence[PoseEstimate], up: Sequence[float] = UP_CAMERA
+        self,
+        estimates: Sequence[PoseEstimate],
+        lifetime: float,
+        up: Sequence[float] = UP_CAMERA,
     ) -> list[bytes]:
         """Returns serialised MarkerArrays: one for each instance seen, one to delete those gone.
 
         Args:
             estimates: all in one frame.
+            lifetime: how long a marker shows unless it is sent again (s).
             up: (3,) direction in that frame in which labels stand away from their objects.
         """
         seen = {(estimate.object_name, estimate.instance_id): estimate for estimate in estimates}
@@ -101,7 +108,9 @@ class ObjectMarkers:
             messages.append(serialize_message(MarkerArray(markers=deletions)))
         self._shown = seen
         for key, estimate in seen.items():
-            messages.append(self._template(key, estimate).fill(self._values(estimate, up)))
+            messages.append(
+                self._template(key, estimate, lifetime).fill(self._values(estimate, up))
+            )
         return messages
 
     def _values(self, estimate: PoseEstimate, up: Sequence[float]) -> MarkerValues:
@@ -116,20 +125,28 @@ class ObjectMarkers:
             score=estimate.score,
         )
 
-    def _template(self, key: tuple[str, int], estimate: PoseEstimate) -> MarkerTemplate:
-        if estimate.frame_id != self._frame_id:
+    def _template(
+        self, key: tuple[str, int], estimate: PoseEstimate, lifetime: float
+    ) -> MarkerTemplate:
+        if self._template_of != (estimate.frame_id, lifetime):
             self._templates.clear()
-            self._frame_id = estimate.frame_id
+            self._template_of = estimate.frame_id, lifetime
         if key not in self._templates:
-            self._templates[key] = MarkerTemplate(lambda values: self._markers(estimate, values))
+            self._templates[key] = MarkerTemplate(
+                lambda values: self._markers(estimate, values, lifetime)
+            )
         return self._templates[key]
 
-    def _markers(self, estimate: PoseEstimate, values: MarkerValues) -> MarkerArray:
+    def _markers(
+        self, estimate: PoseEstimate, values: MarkerValues, lifetime: float
+    ) -> MarkerArray:
         """Returns the markers of an instance, in the order of `PARTS`."""
         model = self._objects[estimate.object_name]
         if model.name not in self._geometry:
             self._geometry[model.name] = mesh_points(model.mesh), mesh_colors(model.mesh)
-        mesh, axes, covariance, label = (_marker(estimate, part, values) for part in PARTS)
+        mesh, axes, covariance, label = (
+            _marker(estimate, part, values, lifetime) for part in PARTS
+        )
         mesh.type = Marker.TRIANGLE_LIST
         mesh.points, mesh.colors = self._geometry[model.name]
         axes.type = Marker.LINE_LIST
@@ -153,12 +170,13 @@ def deletion_of_all() -> MarkerArray:
     return MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
 
 
-def _marker(estimate: PoseEstimate, part: str, values: MarkerValues) -> Marker:
+def _marker(estimate: PoseEstimate, part: str, values: MarkerValues, lifetime: float) -> Marker:
     return Marker(
         header=Header(stamp=values.stamp, frame_id=estimate.frame_id),
         ns=f"{estimate.object_name}/{part}",
         id=estimate.instance_id,
         action=Marker.ADD,
+        lifetime=Duration(seconds=lifetime).to_msg(),
         pose=values.pose,
         scale=Vector3(x=1.0, y=1.0, z=1.0),
         color=_WHITE,

@@ -4,22 +4,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final, Literal
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeVar
 
 from fpg_pose_ros.errors import FpgPoseError
 
 Instances = Literal["auto", "always"]
-_LONGEST: Final = 60
+T = TypeVar("T")
 
 
 class NameClashError(FpgPoseError):
     """Two things would have the same name; the message says which."""
-
-
-def quoted(text: str) -> str:
-    """Returns a text that came in a message, for an error: in quotes, and never long."""
-    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def topic_token(object_name: str) -> str:
@@ -82,3 +77,20 @@ def check_tf_frames(object_names: Iterable[str], instances: Instances = "auto") 
                 f"an instance of object {taken[stem]!r} could get the TF frame of {name!r}: set "
                 "tf_instances to always"
             )
+
+
+def firsts(items: Iterable[T], instance: Callable[[T], tuple[str, int]]) -> list[T]:
+    """Returns of each object the instance with the lowest number.
+
+    A PoseStamped does not say whose it is: the topic of an object tells of this one only.
+
+    Args:
+        items: of any objects.
+        instance: gives an item's object name and instance number.
+    """
+    result: dict[str, T] = {}
+    for item in items:
+        name, number = instance(item)
+        if name not in result or number < instance(result[name])[1]:
+            result[name] = item
+    return list(result.values())

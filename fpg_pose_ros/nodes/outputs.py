@@ -19,13 +19,13 @@ from visualization_msgs.msg import MarkerArray
 from fpg_pose_ros.bundle import Bundle
 from fpg_pose_ros.estimator import PoseEstimate, StageTimes
 from fpg_pose_ros.geometry import Camera
-from fpg_pose_ros.msg import ModelInfo, ObjectPose, ObjectPoseArray
+from fpg_pose_ros.msg import ModelInfo, ObjectPoseArray
 from fpg_pose_ros.nodes import messages, qos
 from fpg_pose_ros.nodes.detections import detection_array, import_vision_msgs
 from fpg_pose_ros.nodes.images import rgb_to_image
 from fpg_pose_ros.nodes.markers import UP_CAMERA, UP_WORLD, ObjectMarkers, deletion_of_all
 from fpg_pose_ros.nodes.model_info import model_info
-from fpg_pose_ros.nodes.names import Instances, check_tf_frames, unique_tokens
+from fpg_pose_ros.nodes.names import Instances, check_tf_frames, firsts, unique_tokens
 from fpg_pose_ros.nodes.target_frame import Tf2Source, in_frame
 from fpg_pose_ros.objects import ObjectModel
 from fpg_pose_ros.overlay import draw
@@ -155,7 +155,7 @@ class PoseOutputs:
                 header, placed, times, received=received, dropped=dropped
             )
             self._poses.publish(array)
-            for pose in _firsts(array.poses):
+            for pose in firsts(array.poses, lambda pose: (pose.object_id, pose.instance_id)):
                 topic = self._pose_of[self._tokens[pose.object_id]]
                 topic.publish(messages.pose_stamped(pose))
             if self._detections is not None:
@@ -176,6 +176,8 @@ class PoseOutputs:
         header: Header,
         estimates: Sequence[PoseEstimate],
         placed: Sequence[PoseEstimate],
+        *,
+        lifetime: float,
     ) -> None:
         """Publishes overlay and markers of a frame, each only if someone listens.
 
@@ -185,14 +187,21 @@ class PoseOutputs:
             header: of the image.
             estimates: in the camera's frame, for the overlay.
             placed: the same as `publish_poses` returned them, for the markers.
+            lifetime: how long the markers show if no other frame comes (s).
         """
         if self._markers.get_subscription_count():
             up = UP_CAMERA if placed is estimates else UP_WORLD
-            for message in self._markers_of.frame(placed, up):
+            for message in self._markers_of.frame(placed, lifetime, up):
                 self._markers.publish(message)
         if self._overlay.get_subscription_count():
             picture = draw(image, camera, estimates, list(self._objects.values()))
             self._overlay.publish(rgb_to_image(picture, header))
+
+    def leave_target_frame(self) -> None:
+        """Stops listening to tf2, until poses are wanted in another frame than the camera's."""
+        if self._tf2 is not None:
+            self._tf2.close()
+            self._tf2 = None
 
     def clear(self) -> None:
         """Takes the markers away."""
@@ -200,8 +209,7 @@ class PoseOutputs:
 
     def destroy(self) -> None:
         """Gives the topics back."""
-        if self._tf2 is not None:
-            self._tf2.close()
+        self.leave_target_frame()
         for publisher in (
             self._poses,
             *self._pose_of.values(),
@@ -229,13 +237,3 @@ class PoseOutputs:
         return in_frame(
             estimates, self._tf2.lookup(frame, first.frame_id, first.stamp_ns, timeout), frame
         )
-
-
-def _firsts(poses: Sequence[ObjectPose]) -> Sequence[ObjectPose]:
-    """Returns of each object the instance with the lowest number."""
-    result: dict[str, ObjectPose] = {}
-    for pose in poses:
-        known = result.setdefault(pose.object_id, pose)
-        if pose.instance_id < known.instance_id:
-            result[pose.object_id] = pose
-    return list(result.values())

@@ -24,6 +24,7 @@ from fpg_pose_ros.nodes.reporter import Condition, Reporter
 from fpg_pose_ros.nodes.session import Session
 from fpg_pose_ros.nodes.settings import settings_of
 from fpg_pose_ros.nodes.target_frame import TargetFrameError, import_tf2
+from fpg_pose_ros.nodes.transitions import logged
 from fpg_pose_ros.srv import LoadBundle
 from fpg_pose_ros.tracking import PoseTracker
 
@@ -76,6 +77,7 @@ class PoseNode(LifecycleNode):
         self._forget()
         super().destroy_node()
 
+    @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads the bundles and opens the outputs."""
         try:
@@ -91,6 +93,7 @@ class PoseNode(LifecycleNode):
         self.get_logger().info(loaded)
         return SUCCESS
 
+    @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Announces the model and begins to listen."""
         assert self._tracker is not None
@@ -108,18 +111,21 @@ class PoseNode(LifecycleNode):
         self.get_logger().info("active")
         return SUCCESS
 
+    @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stops listening, and takes away what was shown."""
         self._stop()
         self._state = "inactive"
         return SUCCESS
 
+    @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Forgets the bundle and closes the outputs."""
         self._forget()
         self._state = "unconfigured"
         return SUCCESS
 
+    @logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Closes everything; the process goes on until it is told to end."""
         self._stop()
@@ -195,6 +201,8 @@ class PoseNode(LifecycleNode):
 
     def _take_settings(self) -> None:
         self._settings = settings_of(self._values)
+        if self._outputs is not None and not self._settings.target_frame:
+            self._outputs.leave_target_frame()
         if self._session is not None and self._tracker is not None:
             self._session.use(self._tracker, self._settings)
 

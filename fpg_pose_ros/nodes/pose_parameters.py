@@ -206,7 +206,8 @@ POSE_NODE: Final[tuple[Parameter, ...]] = (
     Parameter(
         "camera_timeout",
         2.0,
-        "Diagnostics report an error when images stay away for this long (s).",
+        "When images stay away for this long (s), diagnostics report an error and viewers take the "
+        "markers away.",
         low=0.1,
         high=3600.0,
     ),

@@ -100,6 +100,8 @@ def _run(make_node: Callable[[], Node]) -> int:
     finally:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
+        try:
+            if node is not None:
+                node.destroy_node()
+        finally:
+            rclpy.try_shutdown()

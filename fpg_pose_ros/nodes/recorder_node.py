@@ -57,6 +57,8 @@ class BagThread:
         self._definitions = Definitions()
         self._todo: queue.SimpleQueue[tuple[Connection, int, bytes] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._path = path
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="bag", daemon=True)
         self._thread.start()
 
@@ -76,23 +78,46 @@ class BagThread:
             )
 
     def write(self, connection: Connection, time_ns: int, message: bytes) -> None:
-        """Hands over a message to be written; returns at once."""
+        """Hands over a message to be written; returns at once.
+
+        Raises:
+            FpgPoseError: an earlier one could not be written.
+        """
+        self._check()
         self._todo.put((connection, time_ns, message))
 
     def close(self) -> dict[str, int]:
-        """Writes what is left, closes the bag, and returns the number of messages by topic."""
+        """Writes what is left, closes the bag, and returns the number of messages by topic.
+
+        Raises:
+            FpgPoseError: not all of it could be written.
+        """
         self._todo.put(None)
         self._thread.join()
-        self._writer.close()
+        try:
+            self._writer.close()
+        except OSError as error:
+            self._error = self._error or error
+        self._check()
         return {
             connection.topic: self._writer.counts[connection.id]
             for connection in self._writer.connections
         }
 
     def _work(self) -> None:
-        while (item := self._todo.get()) is not None:
-            with self._lock:
-                self._writer.write(*item)
+        try:
+            while (item := self._todo.get()) is not None:
+                with self._lock:
+                    self._writer.write(*item)
+        except Exception as error:  # whatever it is, the node's own thread has to tell
+            self._error = error
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise FpgPoseError(
+                f"bag {self._path} cannot be written any further ({self._error}): it is not whole; "
+                "make room and record again"
+            )
 
 
 @dataclass
@@ -128,9 +153,11 @@ class Recorder(Node):
 
     def destroy_node(self) -> None:
         """Closes the bag as well, and prints the number of messages by topic as a line of JSON."""
-        counts = self._bag.close()
-        print(json.dumps({"bag": self._output, "messages": counts}), flush=True)
-        super().destroy_node()
+        try:
+            counts = self._bag.close()
+            print(json.dumps({"bag": self._output, "messages": counts}), flush=True)
+        finally:
+            super().destroy_node()
 
     def _look(self) -> None:
         """Subscribes to new topics, and anew where another publisher serves less."""

@@ -16,13 +16,13 @@ from fpg_pose_ros.geometry import Camera
 from fpg_pose_ros.nodes.camera_inputs import CameraInputs
 from fpg_pose_ros.nodes.cameras import CameraMatcher, NoCamera
 from fpg_pose_ros.nodes.image_transports import TRANSPORTS
-from fpg_pose_ros.nodes.images import ImageError
 from fpg_pose_ros.nodes.outputs import PoseOutputs
 from fpg_pose_ros.nodes.parameter_values import ParameterValues
 from fpg_pose_ros.nodes.settings import Settings
 from fpg_pose_ros.nodes.stamps import stamp_ns
 from fpg_pose_ros.nodes.statistics import FrameStatistics
 from fpg_pose_ros.nodes.target_frame import TargetFrameError
+from fpg_pose_ros.sources.images import ImageError
 from fpg_pose_ros.tracking import PoseTracker
 
 _LOG_EVERY_S = 5.0
@@ -181,7 +181,9 @@ class Session:
         )
         published_ns = time.perf_counter_ns()
         age_ns = self._node.get_clock().now().nanoseconds - stamp_ns(header.stamp)
-        self._outputs.publish_pictures(image, camera, header, result.estimates, placed)
+        self._outputs.publish_pictures(
+            image, camera, header, result.estimates, placed, lifetime=settings.camera_timeout
+        )
         self.statistics.process(
             len(result.estimates),
             {

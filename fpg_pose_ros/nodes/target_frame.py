@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.task import Future
 from rclpy.time import Time
 
 from fpg_pose_ros.errors import FpgPoseError
@@ -112,6 +113,7 @@ class Tf2Source:
         self._listener = self._tf2.TransformListener(self._buffer, self._node)
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
+        self._closed: Future = Future()
         self._thread = threading.Thread(target=self._listen, name="tf", daemon=True)
         self._thread.start()
 
@@ -137,10 +139,12 @@ class Tf2Source:
 
     def _listen(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+            self._executor.spin_until_future_complete(self._closed)
 
     def close(self) -> None:
         """Stops listening; to be called before the process ends, which the thread would abort."""
-        self._executor.shutdown()
+        # The thread leaves the executor before that is taken apart.
+        self._closed.set_result(None)
         self._thread.join()
+        self._executor.shutdown()
         self._node.destroy_node()

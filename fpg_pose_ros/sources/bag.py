@@ -6,30 +6,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from types import SimpleNamespace
+from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fpg_pose_ros.errors import CameraError, DatasetError
-from fpg_pose_ros.geometry import Camera, CameraModel
+from fpg_pose_ros.geometry import Camera
+from fpg_pose_ros.sources.camera_info import camera_from_info
+from fpg_pose_ros.sources.compressed_images import compressed_to_rgb
 from fpg_pose_ros.sources.frame import Frame
+from fpg_pose_ros.sources.images import ImageError, image_to_rgb
 
 _BAG_SUFFIXES: Final = (".mcap", ".db3", ".bag")
 _IMAGE: Final = "sensor_msgs/msg/Image"
 _COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
 _CAMERA_INFO: Final = "sensor_msgs/msg/CameraInfo"
-# Channels and OpenCV's conversion to RGB of the encodings that are read.
-_ENCODINGS: Final[dict[str, tuple[int, int | None]]] = {
-    "rgb8": (3, None),
-    "bgr8": (3, cv2.COLOR_BGR2RGB),
-    "8UC3": (3, cv2.COLOR_BGR2RGB),
-    "rgba8": (4, cv2.COLOR_RGBA2RGB),
-    "bgra8": (4, cv2.COLOR_BGRA2RGB),
-    "mono8": (1, cv2.COLOR_GRAY2RGB),
-    "8UC1": (1, cv2.COLOR_GRAY2RGB),
-}
 
 
 def is_bag(path: Path) -> bool:
@@ -116,38 +109,18 @@ def _info_connections(connections: list[Any], image_topic: str) -> list[Any]:
 
 
 def _camera(path: Path, info: Any) -> Camera:
-    # ROS 1 writes the matrices' names in capitals.
-    K = np.asarray(info.k if hasattr(info, "k") else info.K, dtype=np.float64).reshape(3, 3)
-    distortion = np.asarray(info.d if hasattr(info, "d") else info.D, dtype=np.float64)
-    model = info.distortion_model
-    if not distortion.any() and model != "equidistant":
-        model, distortion = "pinhole", np.zeros(0)
-    if model not in get_args(CameraModel):
-        raise CameraError(f"{path}: distortion model {model!r} is not known")
-    if info.binning_x > 1 or info.binning_y > 1 or info.roi.width or info.roi.x_offset:
-        raise CameraError(f"{path}: CameraInfo has binning or a region of interest; give a camera")
+    if not hasattr(info, "k"):  # ROS 1 writes the matrices' names in capitals
+        info = SimpleNamespace(**{name.lower(): value for name, value in vars(info).items()})
     try:
-        return Camera(int(info.width), int(info.height), K, distortion, cast(CameraModel, model))
+        return camera_from_info(info)
     except CameraError as error:
         raise CameraError(f"{path}: {error}") from None
 
 
 def _image(path: Path, message: Any, kind: str) -> NDArray[np.uint8]:
-    if kind == _COMPRESSED:
-        data = np.frombuffer(message.data, dtype=np.uint8)
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-        if bgr is None:
-            raise DatasetError(f"{path}: a compressed image ({message.format!r}) cannot be decoded")
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-    if message.encoding not in _ENCODINGS:
-        known = ", ".join(_ENCODINGS)
-        raise DatasetError(f"{path}: encoding {message.encoding!r} is not known; known are {known}")
-    channels, conversion = _ENCODINGS[message.encoding]
-    rows, step, used = int(message.height), int(message.step), int(message.width) * channels
-    if rows == 0 or not 0 < used <= step or len(message.data) < rows * step:
-        raise DatasetError(f"{path}: an image message contradicts itself; record it again")
-    pixels = np.frombuffer(message.data, dtype=np.uint8, count=rows * step).reshape(rows, step)
-    image = pixels[:, :used].reshape(rows, -1, channels)
-    if conversion is None:
-        return image.copy()
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), conversion), dtype=np.uint8)
+    try:
+        image = compressed_to_rgb(message) if kind == _COMPRESSED else image_to_rgb(message)
+    except ImageError as error:
+        raise DatasetError(f"{path}: {error}") from None
+    # Not a view of the bag's bytes, which would keep a whole chunk of it.
+    return np.require(image, requirements=["C", "O", "W"])

@@ -28,6 +28,7 @@ SHADOW_SHARE: Final = 3
 _SKY_RAYS: Final = 16
 _FADE: Final = 0.15  # of the shadow's picture: it ends softly at its borders
 _TEXTURE_PX: Final = 80
+_MOST_NEARER: Final = 0.95  # a table's nearest corner than the foot, of the foot's depth
 _LEAST_HEIGHT: Final = float(np.sin(np.radians(4.0)))  # of the camera over a table
 
 
@@ -118,6 +119,33 @@ def _sky(up: Array) -> Array:
     return np.asarray(along @ np.stack([side, np.cross(up, side), up]), dtype=np.float64)
 
 
+def table_top(
+    rng: np.random.Generator, plane: Array, foot: Array, size: float
+) -> tuple[Array, Array]:
+    """Returns a corner (3,) of a table, and the two edges (2, 3) that begin there; m, camera frame.
+
+    All of it lies before the camera: a homography would show what lies behind as well, upside down
+    above the horizon.
+
+    Args:
+        rng: of its size, turn and place.
+        plane: (4,) see `plane_under`, not nought.
+        foot: (3,) about where the object stands, m, camera frame.
+        size: the object's diameter, m.
+    """
+    normal = plane[:3]
+    foot = foot + (plane[3] - foot @ normal) * normal
+    half = min(log_uniform(rng, variety.TABLE_SIZE) * size, 0.6 * float(np.linalg.norm(foot)))
+    side = np.cross(normal, rng.normal(size=3))
+    side /= np.linalg.norm(side)
+    axes = np.stack([side, np.cross(normal, side)])
+    shift = rng.uniform(-0.4, 0.4, 2)
+    # how much nearer the nearest corner is than the foot, along the line of sight, in half edges
+    nearer = float(np.abs(axes[:, 2]).sum() - shift @ axes[:, 2])
+    half = min(half, _MOST_NEARER * float(foot[2]) / max(nearer, 1e-9))
+    return foot + half * ((shift - 1.0) @ axes), 2.0 * half * axes
+
+
 def lay_table(
     rng: np.random.Generator, image: Image, plane: Array, foot: Array, size: float, H: Array
 ) -> None:
@@ -131,18 +159,9 @@ def lay_table(
         size: the object's diameter, m.
         H: (3, 3) from camera rays to px of the picture.
     """
-    normal = plane[:3]
-    foot = foot + (plane[3] - foot @ normal) * normal
-    # nearer than the camera's foot on all sides: none of the table is behind the camera
-    half = min(log_uniform(rng, variety.TABLE_SIZE) * size, 0.6 * float(np.linalg.norm(foot)))
-    side = np.cross(normal, rng.normal(size=3))
-    side /= np.linalg.norm(side)
-    axes = np.stack([side, np.cross(normal, side)])
-    middle = foot + rng.uniform(-0.4, 0.4, 2) * half @ axes
+    origin, edges = table_top(rng, plane, foot, size)
     texture = background(rng, _TEXTURE_PX, _TEXTURE_PX)
-    step = 2.0 * half / _TEXTURE_PX
-    origin = middle - half * axes.sum(axis=0)
-    from_texel = H @ np.column_stack([step * axes[0], step * axes[1], origin])
+    from_texel = H @ np.column_stack([*(edges / _TEXTURE_PX), origin])
     height, width = image.shape[:2]
     cv2.warpPerspective(
         texture,

@@ -16,10 +16,12 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from fpg_pose_ros.bundle import write_bundle
 from fpg_pose_ros.errors import DatasetError
+from fpg_pose_ros.estimates import EstimateResult, PoseEstimate, StageTimes
 from fpg_pose_ros.geometry import Camera, exp_so3, make_transform
+from fpg_pose_ros.sources import open_source
 from offline_search.bag_messages import BagMessages
 from offline_search.estimate import estimate
-from offline_search.estimate_bag import ARRAY, free_name, message_store
+from offline_search.estimate_bag import ARRAY, added_poses, free_name, message_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fpg_pose_ros"))
 import cube_world
@@ -147,6 +149,28 @@ def test_the_copy_holds_everything_and_the_poses(
     drawn = overlays[0].m.data.reshape(480, 640, 3).astype(int)
     assert np.abs(drawn - cube_world.photograph(CAMERA, POSES[0])).max() > 100
     assert found["/strange"][0].m.value == 7
+
+
+def test_of_several_instances_the_lowest_number_has_the_objects_own_topic(tmp_path: Path) -> None:
+    """As of a node: the array and the transforms hold all."""
+    source, out = write_bag(tmp_path / "in"), tmp_path / "out"
+    frame = next(open_source(source))
+    seen = tuple(
+        PoseEstimate("cube", number, T, 1e-6 * np.eye(6), 0.9, 1.0, (0.0, 0.0, 9.0, 9.0))
+        for number, T in zip((1, 0), POSES, strict=True)
+    )
+    with added_poses(source, out, ["cube"]) as bag:
+        bag.add(frame, EstimateResult(seen, StageTimes(1.0, 1.0, 1.0, 1.0, 4.0), ()))
+    with AnyReader([out]) as reader:
+        found: dict[str, list[Any]] = {}
+        for connection, _, raw in reader.messages():
+            if connection.topic.startswith(("/pose_node", "/tf")):
+                message = reader.deserialize(raw, connection.msgtype)
+                found.setdefault(connection.topic, []).append(message)
+    (array,), (single,) = found["/pose_node/poses"], found["/pose_node/cube/pose"]
+    assert [pose.instance_id for pose in array.poses] == [1, 0]
+    assert single.pose == array.poses[1].pose.pose
+    assert ["cube_1", "cube"] in [[t.child_frame_id for t in m.transforms] for m in found["/tf"]]
 
 
 def test_a_second_pose_node_gets_topics_and_frames_of_its_own(bundle: Path, tmp_path: Path) -> None:

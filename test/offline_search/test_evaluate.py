@@ -90,6 +90,26 @@ def test_a_bundle_is_judged_on_a_dataset(
     assert asdict(rescored[OBJECT]) == pytest.approx(asdict(scores), rel=1e-6)
 
 
+def test_where_there_is_nothing_to_judge_one_error_says_so(
+    dataset: Path, bundle: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(EvaluationError, match=r"nothing to judge, no target is one of cube=9: "):
+        evaluate(bundle, data=f"bop:{dataset}", objects="cube=9")
+    with pytest.raises(EvaluationError, match=r"nothing to judge, no target is one of no objects"):
+        evaluate(bundle, data=f"bop:{dataset}", objects="")
+    empty = write_cube_speedplus(tmp_path / "plus", "lightbox", images=0)
+    with pytest.raises((EvaluationError, DatasetError)):
+        evaluate(bundle, data=f"speed:{empty}", split="lightbox")
+    # A target file may ask for what no image shows.
+    targets = tmp_path / "targets.json"
+    asked = [{"im_id": 5, "inst_count": 1, "obj_id": OBJECT, "scene_id": SCENE}]
+    targets.write_text(json.dumps(asked))
+    bare = write_cube_dataset(tmp_path / "bare", images=1)
+    (bare / "test" / f"{SCENE:06d}" / "scene_gt.json").write_text('{"5": []}')
+    with pytest.raises(EvaluationError, match=r"bare/test: there is nothing to judge, none of its"):
+        evaluate(bundle, data=f"bop:{bare}", objects=f"cube={OBJECT}", targets=targets)
+
+
 def test_the_best_scored_of_several_estimates_is_judged(dataset: Path) -> None:
     opened = BopDataset(dataset)
     (target, *_) = opened.targets()

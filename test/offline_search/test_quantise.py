@@ -12,6 +12,7 @@ import pytest
 
 from fpg_pose_ros.backends import open_backends
 from fpg_pose_ros.bundle import Bundle, read_bundle
+from offline_search.calibrate import calibrated_objects
 from offline_search.data.live import LiveScene
 from offline_search.data.objects import load_object
 from offline_search.int8 import QuantisationError, record_inputs
@@ -20,7 +21,7 @@ from offline_search.quantise import quantise
 pytestmark = pytest.mark.openvino
 
 SPOT = Path(__file__).parents[2] / "models" / "spot"
-FEW = {"calibration_frames": 6, "frames": 3, "seed": 1}
+FEW = {"calibration_frames": 6, "images": 0, "frames": 3, "seed": 1}
 
 
 class Made(NamedTuple):
@@ -73,13 +74,32 @@ def test_outputs_stay_near_on_frames_that_were_not_seen(made: Made) -> None:
 
 
 def test_the_change_is_printed(made: Made) -> None:
-    head, *rows, data = made.printed.splitlines()
+    head, *rows, data, scores = made.printed.splitlines()
     assert head.split() == ["float32", "int8", "change"]
     shown = {row[:36].strip(): row[36:].split() for row in rows}
     assert {"spot add01", "spot rotation_deg_median", "pose.onnx KiB"} <= set(shown)
     was, now, change = map(float, shown["locator.onnx onnxruntime ms"])
     assert change == pytest.approx(now - was, abs=0.002)
     assert data == "3 rendered frames of each object, seed 1"
+    assert scores == "scores and covariances are not calibrated"
+
+
+def test_the_calibration_of_other_networks_is_not_handed_on(made: Made) -> None:
+    original = read_bundle(SPOT)
+    assert calibrated_objects(original) == ["spot"]
+    assert "calibration" in original.manifest
+    assert calibrated_objects(read_bundle(made.path)) == []
+    assert "calibration" not in made.bundle.manifest
+
+
+@pytest.mark.slow
+def test_what_was_calibrated_is_calibrated_anew(tmp_path: Path) -> None:
+    bundle = quantise(SPOT, ["spot"], out=tmp_path / "spot8", **{**FEW, "images": 60})
+    assert calibrated_objects(read_bundle(tmp_path / "spot8")) == ["spot"]
+    assert "fitted to 60 rendered frames of spot" in bundle.manifest["calibration"]["spot"]["data"]
+    assert "calibrated anew on 60" in bundle.manifest["quantisation"]["scores"]
+    before, after = (b.objects[0].network.extra for b in (read_bundle(SPOT), bundle))
+    assert before != after
 
 
 def test_what_cannot_be_quantised_is_refused(

@@ -25,11 +25,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from fpg_pose_ros.nodes import qos
 from fpg_pose_ros.nodes.cameras import camera_to_info
+from fpg_pose_ros.nodes.definitions import message_class
 from fpg_pose_ros.nodes.images import rgb_to_image
 from fpg_pose_ros.nodes.stamps import stamp_from_ns
 
@@ -269,6 +271,23 @@ class Camera:
             assert time.monotonic() < end, "no frame had any effect"
             self.send(1_000_000_000 + 40_000_000 * len(self.sent), visible=visible)
             self._peer.spin(0.04)
+
+
+def play(peer: Peer, bag: Path, rate: float) -> None:
+    """Publishes a bag's messages at its pace times `rate`, once each topic has a subscriber."""
+    with Reader(bag) as reader:
+        messages = [(c.topic, time_ns, bytes(raw)) for c, time_ns, raw in reader.messages()]
+        kinds = {c.topic: message_class(c.msgtype) for c in reader.connections}
+    publishers = {
+        topic: peer.node.create_publisher(kind, topic, 30) for topic, kind in kinds.items()
+    }
+    peer.spin_until(lambda: all(p.get_subscription_count() for p in publishers.values()))
+    peer.spin(0.2)
+    began, first_ns = time.monotonic(), messages[0][1]
+    for topic, time_ns, raw in messages:
+        due = began + (time_ns - first_ns) * 1e-9 / rate
+        peer.spin(due - time.monotonic())
+        publishers[topic].publish(raw)
 
 
 def poses_of(peer: Peer) -> list[ObjectPoseArray]:

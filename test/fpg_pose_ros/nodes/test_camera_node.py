@@ -23,9 +23,9 @@ from ros_processes import NodeProcess, Peer, all_end
 from sensor_msgs.msg import CameraInfo, Image
 
 from fpg_pose_ros.nodes import qos
-from fpg_pose_ros.nodes.cameras import camera_from_info
-from fpg_pose_ros.nodes.images import image_to_rgb
 from fpg_pose_ros.nodes.stamps import stamp_ns
+from fpg_pose_ros.sources.camera_info import camera_from_info
+from fpg_pose_ros.sources.images import image_to_rgb
 
 
 def summary_of(process: NodeProcess) -> dict[str, float]:

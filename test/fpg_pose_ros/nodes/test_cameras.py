@@ -16,8 +16,9 @@ from std_msgs.msg import Header
 
 from fpg_pose_ros.errors import CameraError
 from fpg_pose_ros.geometry import Camera
-from fpg_pose_ros.nodes.cameras import CameraMatcher, NoCamera, camera_from_info, camera_to_info
+from fpg_pose_ros.nodes.cameras import CameraMatcher, NoCamera, camera_to_info
 from fpg_pose_ros.nodes.stamps import stamp_from_ns
+from fpg_pose_ros.sources.camera_info import camera_from_info
 
 K = np.array([[600.0, 0.0, 319.5], [0.0, 610.0, 239.5], [0.0, 0.0, 1.0]])
 DISTORTIONS = {

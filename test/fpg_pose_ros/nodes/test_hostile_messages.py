@@ -14,8 +14,8 @@ pytestmark = pytest.mark.ros
 import hostile_messages as hostile
 
 from fpg_pose_ros.errors import FpgPoseError
-from fpg_pose_ros.nodes.cameras import camera_from_info
-from fpg_pose_ros.nodes.images import ImageError, image_to_rgb
+from fpg_pose_ros.sources.camera_info import camera_from_info
+from fpg_pose_ros.sources.images import ImageError, image_to_rgb
 
 
 def test_every_image_is_read_as_it_claims_to_be_or_refused() -> None:

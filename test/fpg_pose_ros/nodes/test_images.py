@@ -18,7 +18,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from fpg_pose_ros.nodes.images import ImageError, image_to_rgb, rgb_to_image
+from fpg_pose_ros.nodes.images import rgb_to_image
+from fpg_pose_ros.sources.images import ImageError, image_to_rgb
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)

@@ -56,7 +56,7 @@ def markers_in(message: bytes) -> list[Marker]:
 def started() -> ObjectMarkers:
     """Markers that have sent what they send first."""
     markers = ObjectMarkers([marks_world.model()])
-    (first,) = markers.frame([])
+    (first,) = markers.frame([], 2.5)
     assert markers_in(first) == deletion_of_all().markers
     return markers
 
@@ -73,12 +73,13 @@ def test_each_frame_s_markers_have_their_own_stamp_pose_and_score_and_the_same_m
             stamp_ns=STAMP + number,
             score=0.2 * number + 0.2,
         )
-        (message,) = markers.frame([moved])
+        (message,) = markers.frame([moved], 2.5)
         found = markers_in(message)
         assert [m.ns for m in found] == [f"marks/{part}" for part in PARTS]
         for marker in found:
             assert stamp_ns(marker.header.stamp) == STAMP + number
             assert (marker.header.frame_id, marker.id, marker.action) == ("left", 0, Marker.ADD)
+            assert (marker.lifetime.sec, marker.lifetime.nanosec) == (2, 500_000_000)
         mesh, axes, covariance, label = found
         pose = messages.pose_from_transform(moved.T_camera_object)
         assert mesh.type == Marker.TRIANGLE_LIST
@@ -116,7 +117,7 @@ def test_a_position_that_is_certain_still_has_an_ellipsoid() -> None:
 
 
 def test_labels_stand_above_the_objects_in_the_world_s_frame_too() -> None:
-    (message,) = started().frame([ESTIMATE], UP_WORLD)
+    (message,) = started().frame([ESTIMATE], 2.5, UP_WORLD)
     *_, label = markers_in(message)
     offset = 0.6 * marks_world.model().diameter
     assert np.isclose(label.pose.position.z, T[2, 3] + offset)
@@ -124,34 +125,42 @@ def test_labels_stand_above_the_objects_in_the_world_s_frame_too() -> None:
 
 def test_all_markers_of_an_instance_that_is_gone_are_deleted_once() -> None:
     markers = started()
-    assert len(markers.frame([ESTIMATE, SECOND])) == 2
-    deletion, _ = markers.frame([ESTIMATE])
+    assert len(markers.frame([ESTIMATE, SECOND], 2.5)) == 2
+    deletion, _ = markers.frame([ESTIMATE], 2.5)
     assert {(m.ns, m.id, m.action) for m in markers_in(deletion)} == {
         (f"marks/{part}", 1, Marker.DELETE) for part in PARTS
     }
-    assert len(markers.frame([])) == 1
-    assert markers.frame([]) == []
+    assert len(markers.frame([], 2.5)) == 1
+    assert markers.frame([], 2.5) == []
 
 
 def test_the_first_message_takes_away_what_another_run_left() -> None:
     markers = ObjectMarkers([marks_world.model()])
-    first, _ = markers.frame([ESTIMATE])
+    first, _ = markers.frame([ESTIMATE], 2.5)
     assert [m.action for m in markers_in(first)] == [Marker.DELETEALL]
-    assert len(markers.frame([ESTIMATE])) == 1
+    assert len(markers.frame([ESTIMATE], 2.5)) == 1
 
 
 def test_markers_follow_a_camera_that_changes_its_frame() -> None:
     markers = started()
     for frame_id in ("a", "a_much_longer_name", "a"):
-        (message,) = markers.frame([replace(ESTIMATE, frame_id=frame_id)])
+        (message,) = markers.frame([replace(ESTIMATE, frame_id=frame_id)], 2.5)
         for marker in markers_in(message):
             assert marker.header.frame_id == frame_id
         assert markers_in(message)[0].pose == messages.pose_from_transform(T)
 
 
+def test_markers_outlast_the_last_frame_by_what_is_asked_for_at_the_time() -> None:
+    markers = started()
+    for lifetime in (0.1, 3600.0, 0.1):
+        (message,) = markers.frame([ESTIMATE], lifetime)
+        for marker in markers_in(message):
+            assert marker.lifetime.sec + marker.lifetime.nanosec * 1e-9 == pytest.approx(lifetime)
+
+
 def test_an_object_may_be_called_like_a_score() -> None:
     markers = ObjectMarkers([marks_world.model("9.87")])
-    _, message = markers.frame([replace(ESTIMATE, object_name="9.87")])
+    _, message = markers.frame([replace(ESTIMATE, object_name="9.87")], 2.5)
     found = markers_in(message)
     assert [m.ns for m in found] == [f"9.87/{part}" for part in PARTS]
     assert found[-1].text == "9.87 0 0.75"

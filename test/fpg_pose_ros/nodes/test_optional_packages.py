@@ -138,6 +138,7 @@ def test_a_node_publishes_poses_and_detections_in_the_target_frame_and_tf_in_the
         assert peer.set_parameter("target_frame", "") is None
         arrays_before = len(arrays)
         camera.send_until(lambda: len(arrays) > arrays_before + 3)
+        peer.spin_until(lambda: "pose_node_tf" not in peer.node.get_node_names())
         assert node.stop() == 0
     found = arrays[0]
     assert found.header.frame_id == found.poses[0].header.frame_id == "base"

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ pytestmark = pytest.mark.ros
 
 import marks_world
 from fpg_pose_ros.msg import ModelInfo, ObjectPoseArray
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, Transform
 from ros_processes import Peer
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -104,7 +107,7 @@ def test_other_bundles_are_taken_up_without_a_break_and_what_was_shown_goes(
     markers = peer.collect(MarkerArray, "/peer/markers")
     peer.spin_until(lambda: peer.node.count_subscribers("/peer/markers") > 0)
     seen = [estimate("cup", 0, 0.9)]
-    outputs.publish_pictures(PICTURE, marks_world.CAMERA, HEADER, seen, seen)
+    outputs.publish_pictures(PICTURE, marks_world.CAMERA, HEADER, seen, seen, lifetime=2.0)
     peer.spin_until(lambda: len(markers) == 2)
     markers.clear()
 
@@ -143,3 +146,27 @@ def test_nothing_seen_is_said_in_the_target_frame_without_asking_for_a_transform
     assert outputs.publish_poses(HEADER, seen, TIMES, **COUNTS, target_frame="camera") is seen
     peer.spin_until(lambda: len(arrays) == 2)
     assert [array.header.frame_id for array in arrays] == ["base", "camera"]
+
+
+def test_tf2_is_listened_to_while_poses_are_wanted_in_another_frame_and_no_longer(
+    peer: Peer, outputs: PoseOutputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a buffer that knows one transform; tf2's own is tried where it is installed."""
+    found = SimpleNamespace(transform=Transform())
+    buffer = SimpleNamespace(can_transform=lambda *_: True, lookup_transform=lambda *_: found)
+    tf2 = SimpleNamespace(
+        Buffer=lambda: buffer, TransformListener=lambda *_: None, TransformException=KeyError
+    )
+    monkeypatch.setitem(sys.modules, "tf2_ros", tf2)
+
+    def listening() -> tuple[bool, bool]:
+        threads = [thread.name for thread in threading.enumerate()]
+        return "tf" in threads, "peer_tf" in peer.node.get_node_names()
+
+    seen = [estimate("cup", 0, 0.9)]
+    for _ in range(2):
+        (placed,) = outputs.publish_poses(HEADER, seen, TIMES, **COUNTS, target_frame="base")
+        assert placed.frame_id == "base"
+        peer.spin_until(lambda: listening() == (True, True))
+        outputs.leave_target_frame()
+        peer.spin_until(lambda: listening() == (False, False))

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from std_msgs.msg import Header
 from fpg_pose_ros.errors import FpgPoseError
 from fpg_pose_ros.nodes import qos
 from fpg_pose_ros.nodes.definitions import Definitions, TypeNotFound, message_class
-from fpg_pose_ros.nodes.recorder_node import Recorder
+from fpg_pose_ros.nodes.recorder_node import BagThread, Recorder
 
 
 @pytest.mark.parametrize("reliability", ["best_effort", "reliable"])
@@ -155,6 +157,26 @@ def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         assert recorder.output == (
             f"error: bag {tmp_path} exists already: remove it or give another output\n"
         )
+
+
+def test_a_full_disk_is_told_and_what_comes_after_is_not_kept_in_memory(tmp_path: Path) -> None:
+    bag = BagThread(tmp_path / "bag")
+    topic = bag.add_topic("/header", "std_msgs/msg/Header", [])
+
+    def write_on() -> None:
+        for number in range(2000):
+            bag.write(topic, number, bytes(100_000))
+            time.sleep(0.001)
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(FpgPoseError, match=r"cannot be written any further .*make room"):
+            write_on()
+        with pytest.raises(FpgPoseError, match="it is not whole"):
+            bag.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_definitions_come_from_the_installed_packages_with_all_they_are_made_of() -> None:

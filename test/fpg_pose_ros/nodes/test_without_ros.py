@@ -18,6 +18,7 @@ from fpg_pose_ros.nodes.frame_source import SourceRequest, frames_of
 from fpg_pose_ros.nodes.names import (
     NameClashError,
     check_tf_frames,
+    firsts,
     tf_frame,
     topic_token,
     unique_tokens,
@@ -54,6 +55,11 @@ def test_tf_frames_are_prefix_object_and_the_number_of_a_further_instance() -> N
 
 def test_with_always_the_first_instance_carries_its_number_too() -> None:
     assert tf_frame("cell/", "spot", 0, "always") == "cell/spot_0"
+
+
+def test_an_objects_own_topic_tells_of_the_instance_with_the_lowest_number() -> None:
+    seen = [("cup", 3), ("plate", 0), ("cup", 1), ("cup", 2)]
+    assert firsts(seen, lambda one: one) == [("cup", 1), ("plate", 0)]
 
 
 @pytest.mark.parametrize("names", [["can", "tin can"], ["can", "can_x", "can_1x"], ["7", "obj_7"]])
@@ -118,6 +124,18 @@ def test_an_installed_bundle_is_found_under_share(
     shipped.mkdir(parents=True)
     monkeypatch.setattr(bundles.fpg_pose_ros, "__path__", [str(package)])
     assert find_bundle("spot") == shipped
+
+
+def test_of_two_bundles_of_a_name_the_source_tree_s_then_the_nearest_installed_one_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "lib" / "fpg_pose_ros"
+    outer, inner = tmp_path / "share", tmp_path / "lib" / "share"
+    places = [tmp_path / "lib", inner / "fpg_pose_ros", outer / "fpg_pose_ros"]
+    monkeypatch.setattr(bundles.fpg_pose_ros, "__path__", [str(package)])
+    for nearest in reversed([place / "models" / "spot" for place in places]):
+        nearest.mkdir(parents=True)
+        assert find_bundle("spot") == nearest
 
 
 def request(source: Path, *, loop: bool = False) -> SourceRequest:

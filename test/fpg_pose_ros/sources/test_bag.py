@@ -12,6 +12,7 @@ from rosbags.typesys import Stores, get_typestore
 from fpg_pose_ros.errors import CameraError, DatasetError
 from fpg_pose_ros.geometry import Camera
 from fpg_pose_ros.sources import open_source
+from fpg_pose_ros.sources.images import image_to_rgb
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 TYPES = STORE.types
@@ -30,10 +31,14 @@ def image(index: int, encoding: str = "rgb8", pad: int = 0):
         "bgr8": IMAGE[..., ::-1],
         "bgra8": np.dstack([IMAGE[..., ::-1], np.full((6, 8), 255, np.uint8)]),
         "mono8": IMAGE[..., :1],
-        "yuv422": IMAGE,
+        "yuv9": IMAGE,
+        "yuv422_yuy2": IMAGE[..., :2],
+        "mono16": IMAGE[..., :2],
+        "bayer_grbg8": IMAGE[..., :1],
+        "nv12": IMAGE[..., :1],
     }[encoding]
     rows = pixels.reshape(6, -1)
-    rows = np.pad(rows, ((0, 0), (0, pad)))
+    rows = np.pad(rows, ((0, 3 if encoding == "nv12" else 0), (0, pad)))
     return TYPES["sensor_msgs/msg/Image"](
         header=header(index),
         height=6,
@@ -107,6 +112,25 @@ def test_encodings_and_row_padding_are_understood(tmp_path, encoding, pad):
     np.testing.assert_array_equal(frame.image, expected)
 
 
+@pytest.mark.parametrize("encoding", ["yuv422_yuy2", "mono16", "bayer_grbg8", "nv12"])
+def test_what_a_node_reads_is_read_from_a_bag_as_well(tmp_path, encoding):
+    message = image(0, encoding, pad=3)
+    (frame,) = open_source(write(tmp_path / "bag", [("/image", message)]))
+    np.testing.assert_array_equal(frame.image, image_to_rgb(message))
+    assert frame.image.flags.writeable
+    assert frame.image.flags.c_contiguous
+
+
+def test_the_camera_is_that_of_the_delivered_part_of_the_sensor(tmp_path):
+    part = info(0)
+    part.width, part.height, part.binning_x, part.binning_y = 20, 14, 2, 2
+    part.roi = TYPES["sensor_msgs/msg/RegionOfInterest"](4, 2, 12, 16, False)
+    bag = write(tmp_path / "bag", [("/image", image(0)), ("/camera_info", part)])
+    camera = next(open_source(bag)).camera
+    assert (camera.width, camera.height, camera.fx) == (8, 6, 30)
+    assert camera.K[0, 2] == (4 - 4 + 0.5) / 2 - 0.5
+
+
 def test_compressed_images_are_decoded(tmp_path):
     bag = write(
         tmp_path / "bag",
@@ -171,8 +195,8 @@ def test_ros_1_bags_are_read_as_well(tmp_path):
     ("messages", "error", "text"),
     [
         ([("/camera_info", info(0))], DatasetError, "no topic of type"),
-        ([("/image", image(0, "yuv422"))], DatasetError, "encoding 'yuv422'"),
-        ([("/image", compressed(0, np.zeros(9, np.uint8)))], DatasetError, "cannot be decoded"),
+        ([("/image", image(0, "yuv9"))], DatasetError, "encoding 'yuv9'"),
+        ([("/image", compressed(0, np.zeros(9, np.uint8)))], DatasetError, "neither JPEG nor PNG"),
         ([("/image", image(0)), ("/camera_info", info(0, fx=0.0))], CameraError, "fx"),
         (
             [("/image", image(0)), ("/camera_info", info(0, model="fov", d=(0.9,)))],
@@ -190,7 +214,7 @@ def test_what_cannot_be_used_is_named(tmp_path, messages, error, text):
 def test_an_image_that_contradicts_itself_is_refused(tmp_path):
     message = image(0)
     message.height = 60
-    with pytest.raises(DatasetError, match="contradicts"):
+    with pytest.raises(DatasetError, match="image data holds"):
         list(open_source(write(tmp_path / "bag", [("/image", message)])))
 
 

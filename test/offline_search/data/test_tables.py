@@ -14,6 +14,7 @@ from offline_search.data.tables import (
     plane_under,
     shadow_side,
     shadow_to_layer,
+    table_top,
     trace_shadow,
 )
 
@@ -76,3 +77,25 @@ def test_a_table_lies_under_its_thing_and_ends_somewhere() -> None:
         lay_table(np.random.default_rng(seed), image, plane, pose[:3, 3], 0.17, H)
         covered.append(float((image.max(axis=2) > 0).mean()))
     assert np.mean(covered) > 0.3
+
+
+def test_no_table_reaches_behind_the_camera() -> None:
+    """From near and from far, flat over the table and from above, near the border of the image."""
+    rng = np.random.default_rng(0)
+    nearest, free = [], 0
+    for _ in range(3000):
+        size, elevation = 0.2, np.radians(rng.uniform(4.0, 89.0))
+        depth = rng.uniform(1.0, 6.0) * size
+        foot = depth * np.array([*rng.uniform(-0.5, 0.5, 2), 1.0])
+        up = np.array([0.0, -np.cos(elevation), -np.sin(elevation)])
+        plane = np.append(up, foot @ up - 0.5 * size)
+        if plane[3] >= 0:
+            continue
+        origin, edges = table_top(rng, plane, foot, size)
+        corners = origin + np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) @ edges
+        np.testing.assert_allclose(corners @ up, plane[3])
+        on_plane = foot + (plane[3] - foot @ up) * up
+        nearest.append(corners[:, 2].min() / on_plane[2])
+        free += nearest[-1] > 0.06
+    assert min(nearest) > 0.04
+    assert free > 0.9 * len(nearest) > 2000, "few tables are made smaller for it"

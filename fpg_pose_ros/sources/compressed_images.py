@@ -8,15 +8,14 @@ much memory or time.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage
 
-from fpg_pose_ros.nodes.images import ImageError, check_size
-from fpg_pose_ros.nodes.names import quoted
+from fpg_pose_ros.errors import quoted
+from fpg_pose_ros.sources.images import ImageError, check_size
 
 _JPEG: Final = b"\xff\xd8\xff"
 _JPEG_END: Final = b"\xff\xd9"
@@ -33,7 +32,14 @@ _PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB\x60\x82"
 _DECODING: Final = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def compressed_size(message: CompressedImage) -> tuple[int, int]:
+class CompressedMessage(Protocol):
+    """The fields of a sensor_msgs/CompressedImage, as rclpy and rosbags have them."""
+
+    format: str
+    data: Any  # a buffer of bytes with `tobytes`
+
+
+def compressed_size(message: CompressedMessage) -> tuple[int, int]:
     """Reads width and height (px) from a compressed image's header.
 
     Raises:
@@ -60,7 +66,7 @@ def compressed_size(message: CompressedImage) -> tuple[int, int]:
     return size
 
 
-def compressed_to_rgb(message: CompressedImage) -> NDArray[np.uint8]:
+def compressed_to_rgb(message: CompressedMessage) -> NDArray[np.uint8]:
     """Decodes a compressed image as RGB (H, W, 3) uint8.
 
     Raises:

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.ros
 
 from sensor_msgs.msg import CompressedImage
 
-from fpg_pose_ros.nodes.compressed_images import compressed_size, compressed_to_rgb
-from fpg_pose_ros.nodes.images import ImageError
+from fpg_pose_ros.sources.compressed_images import compressed_size, compressed_to_rgb
+from fpg_pose_ros.sources.images import ImageError
 
 Y, X = np.mgrid[0:48, 0:64]
 RGB = np.stack([2 * X + 60, 200 - 2 * Y, X + Y], axis=2).astype(np.uint8)
