@@ -114,18 +114,21 @@ $(BUILT): $(INSTALLED) $(DONE)/ros-$(ROS)
 
 # --- checks ---------------------------------------------------------------------------------------
 
-# Trainings, ROS and OpenVINO one after the other in one process end in a segmentation fault. 5 is pytest's
-# status where PYTEST_ARGS leave none of these tests.
-OPENVINO_TESTS := env -u FPG_POSE_REQUIRE_ROS python -m pytest -m openvino
+# Nodes are timed and have the machine to themselves; what needs no ROS fills the cores. Trainings, ROS and
+# OpenVINO one after the other in one process end in a segmentation fault. 5 is pytest's status where
+# PYTEST_ARGS leave none of a part's tests.
+WITHOUT_ROS := env -u FPG_POSE_REQUIRE_ROS python -m pytest
+TESTS = $(IN_ENV) \
+    $(WITHOUT_ROS) -m "not ros and not openvino" -n auto --dist loadfile $(1) $(PYTEST_ARGS) || [[ $$? -eq 5 ]]; \
+    python -m pytest -m "ros and not openvino" $(1) $(PYTEST_ARGS) || [[ $$? -eq 5 ]]; \
+    $(WITHOUT_ROS) -m openvino $(1) $(PYTEST_ARGS) || [[ $$? -eq 5 ]]
 
 .PHONY: test test-slow trials lint types arrows format
 test: build $(DONE)/benchmarks lint types arrows  ## linters, types, import directions, tests
-	@$(IN_ENV) python -m pytest -m "not openvino" $(PYTEST_ARGS)
-	@$(IN_ENV) $(OPENVINO_TESTS) $(PYTEST_ARGS) || [[ $$? -eq 5 ]]
+	@$(call TESTS)
 
 test-slow: build $(DONE)/benchmarks  ## all tests, the long ones too
-	@$(IN_ENV) python -m pytest -m "not openvino" --slow $(PYTEST_ARGS)
-	@$(IN_ENV) $(OPENVINO_TESTS) --slow $(PYTEST_ARGS) || [[ $$? -eq 5 ]]
+	@$(call TESTS,--slow)
 
 trials: build $(DONE)/benchmarks  ## hostile input, faults and a soak of 10 minutes; TRIALS_ARGS="--soak-minutes 60"
 	@$(IN_ENV) FPG_POSE_REQUIRE_ROS=1 python -m pytest test/fpg_pose_ros/nodes/trials $(TRIALS_ARGS)
