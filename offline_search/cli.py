@@ -63,6 +63,7 @@ class RendererKind(str, Enum):
 
     embree = "embree"
     mitsuba = "mitsuba"
+    moderngl = "moderngl"
 
 
 class Overlays(str, Enum):
@@ -172,7 +173,7 @@ def data_preview(
         typer.Option(help="clean, cluttered, 0 to 1, or rising: from clean to cluttered."),
     ] = "rising",
     renderer: Annotated[
-        RendererKind, typer.Option(help="Of the objects; mitsuba is an extra.")
+        RendererKind, typer.Option(help="Of the objects; mitsuba and moderngl are extras.")
     ] = RendererKind.embree,
 ) -> None:
     """Look at training samples with their labels."""

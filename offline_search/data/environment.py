@@ -41,6 +41,7 @@ class Environment:
         radiance: (32, 64, 3) linear RGB. Row 0 looks along +z (up); column x looks along the
             azimuth 2 pi (x + 0.5) / 64 about it, from +x towards +y.
         R_world_camera: (3, 3) into the frame of the panorama.
+        irradiance: (9, 3) light that white surfaces send back, in the basis of `harmonics`.
     """
 
     def __init__(self, radiance: Floats, R_world_camera: Array) -> None:
@@ -49,7 +50,7 @@ class Environment:
         self.R_world_camera = R_world_camera
         grid = _grid()
         weighted = (radiance * grid.solid_angles[..., None]).reshape(-1, 3)
-        self._diffuse: Floats = (grid.harmonics.reshape(-1, 9).T @ weighted) * _LOBE[:, None]
+        self.irradiance: Floats = (grid.harmonics.reshape(-1, 9).T @ weighted) * _LOBE[:, None]
 
     def brighter(self, gain: float) -> Environment:
         """Returns the same, `gain` times as bright."""
@@ -58,7 +59,7 @@ class Environment:
     def diffuse(self, normals: Floats) -> Floats:
         """Returns the light (n, 3) that white surfaces send back; unit normals, camera frame."""
         turned = normals @ self.R_world_camera.T.astype(np.float32)
-        return np.asarray(np.maximum(_harmonics(turned) @ self._diffuse, 0.0), dtype=np.float32)
+        return np.asarray(np.maximum(harmonics(turned) @ self.irradiance, 0.0), dtype=np.float32)
 
     def mirrored(self, directions: Floats, sharpness: int) -> Floats:
         """Returns the light (n, 3) from unit directions (n, 3), camera frame.
@@ -67,16 +68,26 @@ class Environment:
             directions: where the mirror image lies.
             sharpness: of the highlight, see `Material`: how blurred the panorama is.
         """
-        sigma = 2.0 / np.sqrt(2.0**sharpness) * _HEIGHT / np.pi
-        pad = min(3 * int(np.ceil(sigma)), 2 * _HEIGHT)
-        wide = np.concatenate([self.radiance[:, -pad:], self.radiance, self.radiance[:, :pad]], 1)
-        soft = cv2.GaussianBlur(wide, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        soft, pad = self._soft(sharpness)
         turned = directions @ self.R_world_camera.T.astype(np.float32)
         x = np.arctan2(turned[:, 1], turned[:, 0]) * np.float32(_HEIGHT / np.pi)
         x = np.where(x < 0, x + 2 * _HEIGHT, x) + np.float32(pad - 0.5)
         y = np.arccos(np.clip(turned[:, 2], -1, 1)) * np.float32(_HEIGHT / np.pi) - np.float32(0.5)
         np.clip(y, 0, _HEIGHT - 1, out=y)  # the poles' rows end the picture
-        return look_up(np.asarray(soft, dtype=np.float32), x, y)
+        return look_up(soft, x, y)
+
+    def blurred(self, sharpness: int) -> Floats:
+        """Returns the panorama (32, 64, 3) that a surface of that sharpness mirrors."""
+        soft, pad = self._soft(sharpness)
+        return soft[:, pad:-pad]
+
+    def _soft(self, sharpness: int) -> tuple[Floats, int]:
+        """Returns the blurred panorama, and by how many columns it goes on at either side."""
+        sigma = 2.0 / np.sqrt(2.0**sharpness) * _HEIGHT / np.pi
+        pad = min(3 * int(np.ceil(sigma)), 2 * _HEIGHT)
+        wide = np.concatenate([self.radiance[:, -pad:], self.radiance, self.radiance[:, :pad]], 1)
+        soft = cv2.GaussianBlur(wide, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        return np.asarray(soft, dtype=np.float32), pad
 
 
 def look_up(picture: Floats, x: Floats, y: Floats) -> Floats:
@@ -151,10 +162,10 @@ def _grid() -> _Grid:
         axis=-1,
     ).astype(np.float32)
     solid = np.broadcast_to(sine * (np.pi / _HEIGHT) ** 2, directions.shape[:2])
-    return _Grid(directions, solid.astype(np.float32), _harmonics(directions))
+    return _Grid(directions, solid.astype(np.float32), harmonics(directions))
 
 
-def _harmonics(directions: Floats) -> Floats:
+def harmonics(directions: Floats) -> Floats:
     """Returns the 9 real spherical harmonics of degree 2 and less at unit directions (..., 3)."""
     x, y, z = np.moveaxis(directions, -1, 0)
     values = (

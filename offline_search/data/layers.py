@@ -84,7 +84,7 @@ class LayerStore:
             )
         self.thing, self.others = thing, tuple(others)
         self.seed, self.count, self.resolution, self.samples = seed, count, resolution, samples
-        self._tracer = EmbreeRenderer()
+        self._tracer = renderer if isinstance(renderer, EmbreeRenderer) else EmbreeRenderer()
         self._renderer: Renderer = renderer or self._tracer
         described = {
             "version": VERSION,

@@ -19,6 +19,7 @@ from offline_search.data.effects import photograph as spoil
 from offline_search.data.objects import RenderableObject
 from offline_search.data.photographs import Photograph, crop_photograph
 from offline_search.data.renderer import EmbreeRenderer
+from offline_search.data.renderers import DEFAULT_RENDERER, RendererName
 from offline_search.data.sources import Split
 
 _PURPOSE: Final = 4  # keeps the random numbers apart from those of rendered samples
@@ -88,8 +89,14 @@ class PhotographedPoses:
         layer_px: int | None,
         difficulty: Ramp,
         length: int,
+        renderer: RendererName = DEFAULT_RENDERER,
     ) -> PhotographSamples:
         """See `PoseSource`; `layers` photographs at most. What is held out is cropped as it is."""
+        if renderer != DEFAULT_RENDERER:
+            raise DatasetError(
+                f"renderer {renderer}: photographs of {self.thing.model.name} are trained on, and "
+                "nothing is rendered; leave the renderer out"
+            )
         training = split == "train"
         return PhotographSamples(
             self.thing,

@@ -6,11 +6,19 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from offline_search.data.mitsuba_renderer import MitsubaRenderer
+from offline_search.data.moderngl_renderer import ModernglRenderer
 from offline_search.data.renderer import EmbreeRenderer, Renderer
 
-RendererName = Literal["embree", "mitsuba"]
+RendererName = Literal["embree", "mitsuba", "moderngl"]
 
-_RENDERERS: Final = {"embree": EmbreeRenderer, "mitsuba": MitsubaRenderer}
+#: What renders where nothing else is asked for, and what is held out from training always.
+DEFAULT_RENDERER: Final = "embree"
+
+_RENDERERS: Final = {
+    "embree": EmbreeRenderer,
+    "mitsuba": MitsubaRenderer,
+    "moderngl": ModernglRenderer,
+}
 
 
 def make_renderer(name: RendererName) -> Renderer:

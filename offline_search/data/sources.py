@@ -11,6 +11,7 @@ from fpg_pose_ros.objects import ObjectModel
 from offline_search.data.compose import PoseSample
 from offline_search.data.datasets import PoseDataset, Ramp
 from offline_search.data.objects import RenderableObject
+from offline_search.data.renderers import DEFAULT_RENDERER, RendererName, make_renderer
 
 Split = Literal["train", "held_out"]
 
@@ -42,6 +43,7 @@ class PoseSource(Protocol):
         layer_px: int | None,
         difficulty: Ramp,
         length: int,
+        renderer: RendererName = DEFAULT_RENDERER,
     ) -> PoseSamples:
         """Crops of one split.
 
@@ -54,6 +56,11 @@ class PoseSource(Protocol):
             layer_px: Side of the renders that crops are cut from, px; None: what fits.
             difficulty: Over the index, 0 = clean to 1 = cluttered.
             length: How many samples.
+            renderer: Of the object where it is trained on. What is held out comes from the
+                default one, so that trainings by different renderers are judged on one thing.
+
+        Raises:
+            DatasetError: The renderer is not installed, or there is nothing to be rendered.
         """
         ...
 
@@ -88,8 +95,9 @@ class RenderedPoses:
         layer_px: int | None,
         difficulty: Ramp,
         length: int,
+        renderer: RendererName = DEFAULT_RENDERER,
     ) -> PoseDataset:
-        """See `PoseSource`. Splits differ by their seeds alone."""
+        """See `PoseSource`. Splits differ by their seeds, and by the renderer where asked for."""
         return PoseDataset(
             self.thing,
             seed=seed,
@@ -100,5 +108,6 @@ class RenderedPoses:
             margin=margin,
             layer_px=layer_px,
             others=self.others,
+            renderer=make_renderer(renderer if split == "train" else DEFAULT_RENDERER),
             cache=self.cache,
         )

@@ -102,6 +102,21 @@ def test_speed_as_published_needs_no_camera_file(speed: Path, tmp_path: Path) ->
         crops[0]
 
 
+def test_photographs_are_not_rendered_by_whatever_is_asked_for(speed: Path) -> None:
+    with pytest.raises(DatasetError, match=r"photographs of tango.*leave the renderer out"):
+        speed_poses(speed, "tango").samples(
+            "train",
+            seed=0,
+            resolution=64,
+            margin=1.28,
+            layers=9,
+            layer_px=None,
+            difficulty=Ramp(),
+            length=9,
+            renderer="mitsuba",
+        )
+
+
 def test_the_published_camera_is_that_of_speeds_labels(pose_data: Path) -> None:
     published = read_camera(pose_data / "speed" / "labels" / "camera_keypoints.json")
     np.testing.assert_allclose(SPEED_CAMERA.K, published.K)
