@@ -12,14 +12,25 @@ from offline_search.data.objects import RenderableObject, load_object
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The views that occur, from the dataset's own description (dataset_info.md: elevation and
-# distance) and LINEMOD's (Hinterstoisser et al., ACCV 2012: in-plane rotation within 45 degrees),
-# with a margin.
+# The views that occur, from the dataset's own description (dataset_info.md: elevation and distance;
+# the objects stand upright), with a margin.
 VIEWS = {
     "up": [0, 0, 1],
     "elevation_deg": [-14, 89],
-    "roll_deg": [-55, 55],
+    "roll_deg": [-30, 30],
     "distance_m": [0.34, 1.55],
+}
+
+# LM-O's objects and their numbers.
+LMO_OBJECTS = {
+    "ape": 1,
+    "can": 5,
+    "cat": 6,
+    "driller": 8,
+    "duck": 9,
+    "eggbox": 10,
+    "glue": 11,
+    "holepuncher": 12,
 }
 
 

@@ -3,6 +3,7 @@
 
     make bench-lmo
     python benchmarks/lmo_through_ros.py --objects can=5,driller=8 --images 200000   # ROS sourced
+    python benchmarks/lmo_through_ros.py --objects all --shared-backbone
 
 Each step leaves its result in --work and is skipped, or goes on, when the command is run again:
 objects are made of the dataset's meshes, the pipeline trains pose networks and locator on renders
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import ROOT, lmo_folder, lmo_object, machine
+from benchmarks.common import LMO_OBJECTS, ROOT, lmo_folder, lmo_object, machine
 from fpg_pose_ros.bundle import Bundle, read_bundle
 from fpg_pose_ros.errors import DatasetError, FpgPoseError
 from offline_search.data.bop import BopDataset
@@ -45,10 +46,14 @@ def train(dataset: BopDataset, ids: Mapping[int, str], options: argparse.Namespa
         images=options.images,
         locator_images=options.locator_images or options.images // 2,
         architecture=options.architecture,
+        locator_architecture=options.locator_architecture,
+        shared_backbone=options.shared_backbone,
         seed=options.seed,
         layers=options.layers,
+        frames=options.frames,
         name="lmo-" + "-".join(ids.values()),
-        settings={"device": options.device, "workers": options.workers},
+        settings=options.settings,
+        locator_settings=options.locator_settings,
     )
     return pipeline(
         request,
@@ -175,21 +180,38 @@ def _command() -> str:
     return shlex.join(["python", "benchmarks/lmo_through_ros.py", *sys.argv[1:]])
 
 
+def _objects(text: str) -> str:
+    every = ",".join(f"{name}={number}" for name, number in LMO_OBJECTS.items())
+    return every if text == "all" else text
+
+
 def _parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--data", type=Path, default=lmo_folder(), help="LM-O's folder")
-    add("--objects", default="can=5,driller=8", help="NAME=NUMBER, comma-separated")
+    add(
+        "--objects",
+        type=_objects,
+        default="can=5,driller=8",
+        help="NAME=NUMBER, comma-separated; all: the eight of LM-O",
+    )
     add("--bundle", type=Path, help="use this bundle, train nothing")
     add("--images", type=int, default=200_000, help="training samples of each pose network")
     add("--locator-images", type=int, help="training samples of the locator; half of --images")
     add("--architecture", default="small", help="preset or JSON file of the pose networks")
+    add("--locator-architecture", default="locator", help="preset or JSON file of the locator")
+    add(
+        "--shared-backbone",
+        action="store_true",
+        help="train the pose networks together: one backbone, a head an object",
+    )
+    add("--settings", type=json.loads, default={}, help="further fields of TrainConfig, JSON")
+    add("--locator-settings", type=json.loads, default={}, help="those of the locator's own, JSON")
     add("--layers", type=int, default=8000, help="renders of each object")
+    add("--frames", type=int, default=200, help="rendered frames it is calibrated and judged on")
     add("--seed", type=int, default=0)
     add("--jobs", type=int, default=1, help="trainings and renderers side by side")
-    add("--workers", type=int, default=1, help="processes that make samples, a training")
-    add("--device", default="cpu", help="cpu or cuda")
     add("--rate", type=float, default=10.0, help="photographs per second")
     add("--work", type=Path, default=ROOT / "runs" / "lmo", help="folder for everything made")
     add("--results", type=Path, default=ROOT / "benchmarks" / "results" / "lmo.json")

@@ -102,6 +102,13 @@ Shards = Annotated[
     ),
 ]
 Layers = Annotated[int, typer.Option(help="Different renders of each object.", min=1)]
+Renderer = Annotated[
+    RendererKind,
+    typer.Option(
+        help="Of the objects' renders that are trained on; mitsuba (path tracing) and moderngl (a "
+        "GPU's rasteriser) are extras. Held-out renders are embree's always."
+    ),
+]
 Space = Annotated[str, typer.Option(help="Name or YAML file of the space that is searched.")]
 Strategy = Annotated[
     str, typer.Option(help="How it is searched: a name that `fpg-pose search --list` shows.")
@@ -204,8 +211,11 @@ def retrain(
     architecture: Annotated[
         str | None, typer.Option(help="Preset or JSON file; by default small, or locator.")
     ] = None,
-    images: Annotated[int, typer.Option(help="Samples to train on.", min=1)] = 40_000,
+    images: Annotated[
+        int, typer.Option(help="Samples to train on; of each object of pose networks.", min=1)
+    ] = 40_000,
     layers: Layers = 6000,
+    renderer: Renderer = RendererKind.embree,
     seed: Seed = 0,
     device: Device = "cpu",
     workers: Workers = 1,
@@ -217,15 +227,21 @@ def retrain(
 ) -> None:
     """Train one network from scratch; run again, it goes on where it was stopped.
 
+    Pose networks of several objects (--object A --object B) are trained together: they share a
+    backbone, each sees --images samples of its own, and OUT/pose-NAME holds each one's network.
+
     Several processes share the work: torchrun --nproc-per-node 2 -m offline_search.cli retrain ...
     """
     from offline_search.retrain import retrain as run
+    from offline_search.retrain_shared import pose_folder
+    from offline_search.retrain_shared import retrain_shared as together
     from offline_search.training.config import TrainConfig
 
     config = TrainConfig.from_json(
         {
             "images": images,
             "layers": layers,
+            "renderer": renderer.value,
             "seed": seed,
             "device": device,
             "workers": workers,
@@ -233,18 +249,26 @@ def retrain(
             **_json(settings, "--settings"),
         }
     )
-    default = "locator" if kind is NetworkKind.locator else "small"
-    result = run(
-        objects,
-        kind=kind.value,
-        architecture=architecture or default,
-        config=config,
-        out=out,
-        data=data,
-        cache=cache,
-    )
+    chosen = architecture or ("locator" if kind is NetworkKind.locator else "small")
+    if kind is NetworkKind.pose and len(objects) > 1:
+        results = together(
+            objects, architecture=chosen, config=config, out=out, data=data, cache=cache
+        )
+        trained = [(pose_folder(out, name), result) for name, result in results.items()]
+    else:
+        result = run(
+            objects,
+            kind=kind.value,
+            architecture=chosen,
+            config=config,
+            out=out,
+            data=data,
+            cache=cache,
+        )
+        trained = [(out, result)]
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(json.dumps({"out": str(out), "minutes": result.minutes, **result.metrics}))
+        for place, result in trained:
+            typer.echo(json.dumps({"out": str(place), "minutes": result.minutes, **result.metrics}))
 
 
 @app.command()
@@ -294,6 +318,7 @@ def search(
     ranking_images: Annotated[int, typer.Option(help="Samples of each.", min=0)] = 1_500,
     jobs: Annotated[int, typer.Option(help="Processes that render.", min=1)] = 1,
     layers: Annotated[int, typer.Option(help="Different renders of the object.", min=1)] = 3_000,
+    renderer: Renderer = RendererKind.embree,
     device: Device = "cpu",
     workers: Workers = 1,
     shards: Shards = None,
@@ -373,8 +398,18 @@ def pipeline(
     strategy_settings: StrategySettings = "{}",
     search_images: SearchImages = 8_000,
     locator_architecture: Annotated[str, typer.Option(help="Preset or JSON file.")] = "locator",
+    shared_backbone: Annotated[
+        bool,
+        typer.Option(
+            "--shared-backbone",
+            help="Train the pose networks of all objects together: one backbone, a head each, "
+            "each sees --images samples of its own. Without --architecture, that of the first "
+            "object is searched for and serves all.",
+        ),
+    ] = False,
     seed: Seed = 0,
     layers: Layers = 6000,
+    renderer: Renderer = RendererKind.embree,
     frames: Annotated[int, typer.Option(help="Held-out frames to judge on.", min=1)] = 200,
     name: Annotated[str, typer.Option(help="Of the bundle; by default the objects'.")] = "",
     jobs: Annotated[
@@ -401,8 +436,10 @@ def pipeline(
         strategy_settings=_json(strategy_settings, "--strategy-settings"),
         search_images=search_images,
         locator_architecture=locator_architecture,
+        shared_backbone=shared_backbone,
         seed=seed,
         layers=layers,
+        renderer=renderer.value,
         frames=frames,
         name=name,
         settings={"device": device, "workers": workers, **_json(settings, "--settings")},

@@ -84,7 +84,7 @@ def pipeline(
             with _stage(out, "search"):
                 works.finish(plan.searches, meanwhile=[plan.locator])
         with _stage(out, "train"):
-            works.finish([*plan.poses, plan.locator])
+            works.finish(plan.trainings)
     with _stage(out, "export"):
         draft = _draft(plan)
     with _stage(out, "calibrate"):
@@ -163,7 +163,6 @@ def complete_manifest(
     minutes: Mapping[str, float],
 ) -> dict[str, Any]:
     """The draft's manifest with all that is known of how it came about."""
-    trainings = [*plan.poses, plan.locator]
     return {
         **draft.manifest,
         "training": {
@@ -171,15 +170,17 @@ def complete_manifest(
             "command": command,
             "request": plan.request.to_json(),
             "seed": plan.request.seed,
-            "data": f"renders of {', '.join(t.model.name for t in plan.things)} before made-up "
+            "data": f"renders by {plan.locator.config.renderer} of "
+            f"{', '.join(thing.model.name for thing in plan.things)} before made-up "
             "backgrounds and pictures that come with scikit-image; no photograph of the object",
             "minutes": round(sum(minutes.values()), 2),
             "minutes_by_stage": dict(minutes),
             "minutes_by_network": {
-                t.out.name: round(load_result(t.out).minutes, 2) for t in trainings
+                t.out.name: round(load_result(t.out).minutes, 2)
+                for t in [*plan.poses, plan.locator]
             },
-            "curves": without_infinities({t.out.name: curves(t.out) for t in trainings}),
-            # None where the architecture was given.
+            "curves": without_infinities({t.out.name: curves(t.out) for t in plan.trainings}),
+            # None where the architecture was given; only the first where the backbone is shared.
             "searches": {
                 thing.model.name: _searched(search)
                 for thing, search in zip(plan.things, plan.searches, strict=False)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,14 +12,17 @@ from typing import Any, Final
 from fpg_pose_ros.errors import FpgPoseError
 from offline_search.data.datasets import FRAME_LAYER_PX, layer_resolution
 from offline_search.data.objects import RenderableObject, load_object
-from offline_search.prepare import Search, Training
+from offline_search.data.renderers import DEFAULT_RENDERER, RendererName
+from offline_search.prepare import Search, SharedTraining, Training
 from offline_search.retrain import CROP_MARGIN, load_architecture
+from offline_search.retrain_shared import pose_folder
 from offline_search.search import SearchRequest
 from offline_search.search_stages import check
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
 from offline_search.space.meter import MacsMeter
 from offline_search.space.search_space import load_space
+from offline_search.space.shared import with_outputs
 from offline_search.strategies.problem import Budget
 from offline_search.training.claim import claim
 from offline_search.training.config import TrainConfig
@@ -48,9 +51,13 @@ class Request:
         locator_architecture: preset or JSON file of the locator.
         seed: of everything that is random.
         layers: different renders of each object.
+        renderer: of the renders that are trained on, see `TrainConfig`.
         frames: held-out frames the finished bundle is judged on.
         name: of the bundle; the objects' names where empty.
         settings: further fields of `TrainConfig`, for all searches and trainings.
+        locator_settings: those that are others for the locator.
+        shared_backbone: the pose networks come from one training, see `retrain_shared`; without
+            `architecture` that of the first object is searched for, and serves all.
     """
 
     objects: tuple[str, ...]
@@ -65,13 +72,18 @@ class Request:
     locator_architecture: str = "locator"
     seed: int = 0
     layers: int = 6000
+    renderer: RendererName = DEFAULT_RENDERER
     frames: int = 200
     name: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    locator_settings: Mapping[str, Any] = field(default_factory=dict)
+    shared_backbone: bool = False
 
     def config(self, images: int) -> TrainConfig:
         """The settings of a training on that many samples."""
-        base = TrainConfig(images=images, seed=self.seed, layers=self.layers)
+        base = TrainConfig(
+            images=images, seed=self.seed, layers=self.layers, renderer=self.renderer
+        )
         return TrainConfig.from_json({**base.to_json(), **self.settings, "images": images})
 
     def to_json(self) -> dict[str, Any]:
@@ -88,9 +100,11 @@ class Plan:
         request: what was asked for.
         out: folder of everything.
         things: the objects.
-        searches: one for each object, or none where the architecture is given.
+        searches: one for each object, or for the first where the backbone is shared; none where
+            the architecture is given.
         poses: trainings of the pose networks, one for each object.
         locator: training of the locator.
+        shared: what takes the place of running `poses` where the backbone is shared.
     """
 
     request: Request
@@ -99,6 +113,7 @@ class Plan:
     searches: tuple[Search, ...]
     poses: tuple[Training, ...]
     locator: Training
+    shared: SharedTraining | None = None
 
     @property
     def name(self) -> str:
@@ -106,9 +121,14 @@ class Plan:
         return self.request.name or "+".join(thing.model.name for thing in self.things)
 
     @property
-    def works(self) -> tuple[Search | Training, ...]:
+    def trainings(self) -> tuple[Training | SharedTraining, ...]:
+        """What is run to have all networks."""
+        return (*([self.shared] if self.shared else self.poses), self.locator)
+
+    @property
+    def works(self) -> tuple[Search | Training | SharedTraining, ...]:
         """All that takes minutes."""
-        return (*self.searches, *self.poses, self.locator)
+        return (*self.searches, *self.trainings)
 
 
 def make_plan(request: Request, out: Path, command: str | None = None) -> Plan:
@@ -120,7 +140,8 @@ def make_plan(request: Request, out: Path, command: str | None = None) -> Plan:
         command: the command line that searches note; this process's by default.
 
     Raises:
-        PipelineError: the folder holds another request, or a network exceeds the budget.
+        PipelineError: the folder holds another request, a network exceeds the budget, or objects
+            cannot share a backbone.
         SearchError: space or strategy do not exist, or all networks exceed the budget.
         MeshError, ArchitectureError, TrainingError: see `offline_search.retrain`.
     """
@@ -130,26 +151,37 @@ def make_plan(request: Request, out: Path, command: str | None = None) -> Plan:
     names = [thing.model.name for thing in things]
     if len(set(names)) < len(names):
         raise PipelineError(f"objects {', '.join(names)}: two have the same name; rename one")
-    config, searches, poses = _config(request), [], []
+    if request.shared_backbone:
+        _check_sharing(request, things)
+    config = _config(request)
+    searches: list[Search] = []
+    poses: list[Training] = []
     for source, thing in zip(request.objects, things, strict=True):
         network: Architecture | Search
-        if request.architecture is None:
+        if request.architecture is not None:
+            network = load_architecture(request.architecture, len(thing.model.keypoints))
+            if request.shared_backbone:
+                network = with_outputs(network, len(thing.model.keypoints))
+            _check_budget(network, request)
+        elif request.shared_backbone and searches:
+            network = searches[0]
+        else:
             network = _search(request, source, thing, config, out, command)
             searches.append(network)
-        else:
-            network = load_architecture(request.architecture, len(thing.model.keypoints))
-            _check_budget(network, request)
-        folder = out / f"pose-{thing.model.name}"
+        folder = pose_folder(out, thing.model.name)
         poses.append(Training("pose", (source,), network, config, folder))
+    shared = SharedTraining(tuple(poses)) if request.shared_backbone else None
     locator = Training(
         "locator",
         request.objects,
         load_architecture(request.locator_architecture, len(things)),
-        replace(config, images=request.locator_images),
+        replace(config, images=request.locator_images, **request.locator_settings),
         out / "locator",
     )
-    claim(out / REQUEST_FILE, request.to_json(), "run", PipelineError)
-    return Plan(request, out, things, tuple(searches), tuple(poses), locator)
+    # A folder from before an option existed goes on.
+    defaults = Request((), images=0, locator_images=0).to_json()
+    claim(out / REQUEST_FILE, request.to_json(), "run", PipelineError, defaults)
+    return Plan(request, out, things, tuple(searches), tuple(poses), locator, shared)
 
 
 def _config(request: Request) -> TrainConfig:
@@ -193,12 +225,30 @@ def _search(
         strategy=request.strategy,
         strategy_settings=request.strategy_settings,
         seed=request.seed,
+        renderer=config.renderer,
         images=request.search_images,
         retrain_images=0,
         ranking=0,
         settings={**request.settings, "layers": config.layers, "layer_px": config.layer_px},
     )
     return Search(wanted, out / f"search-{thing.model.name}", command)
+
+
+def _check_sharing(request: Request, things: Sequence[RenderableObject]) -> None:
+    """Whether one architecture can be had for all objects, within the budget."""
+    first, *others = things
+    if not others:
+        raise PipelineError(
+            f"only {first.model.name} is named: a backbone is shared by two or more objects; name "
+            "them by --object, or leave --shared-backbone out"
+        )
+    most = max(things, key=lambda thing: len(thing.model.keypoints)).model
+    if request.architecture is None and len(most.keypoints) > len(first.model.keypoints):
+        raise PipelineError(
+            f"a network that is searched for {first.model.name} could exceed the budget for "
+            f"{most.name}, which has more keypoints ({len(most.keypoints)}); name {most.name} "
+            "first, or give --architecture"
+        )
 
 
 def _check_budget(network: Architecture, request: Request) -> None:

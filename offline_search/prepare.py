@@ -21,6 +21,7 @@ from offline_search.data.sources import RenderedPoses, Split
 from offline_search.processes import ONE_THREAD, die_with_parent, environment
 from offline_search.report.search_page import REPORT_FILE
 from offline_search.retrain import Kind, load_architecture, make_task, pose_samples, retrain
+from offline_search.retrain_shared import SHARED_FOLDER, retrain_shared
 from offline_search.search import ARCHITECTURE_FILE, SearchRequest, layer_stores, problem_of, search
 from offline_search.space.architecture import Architecture
 from offline_search.training.config import TrainConfig, TrainingError
@@ -142,6 +143,44 @@ class Training:
             architecture=self.network,
             config=self.config,
             out=self.out,
+            cache=cache,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SharedTraining:
+    """Pose networks that one training makes, with one backbone.
+
+    Attributes:
+        parts: what each object's training would be by itself, with the architecture and settings
+            of the first; each network ends in its part's folder, and these lie side by side.
+    """
+
+    parts: tuple[Training, ...]
+
+    @property
+    def out(self) -> Path:
+        """See `Work`."""
+        return self.parts[0].out.with_name(SHARED_FOLDER)
+
+    @property
+    def finished(self) -> bool:
+        """See `Work`."""
+        return all(part.finished for part in self.parts)
+
+    def stores(self, cache: Path | None) -> Iterator[LayerStore]:
+        """See `Work`: those of all objects."""
+        for part in self.parts:
+            yield from part.stores(cache)
+
+    def run(self, cache: Path | None) -> None:
+        """See `Work`."""
+        first = self.parts[0]
+        retrain_shared(
+            [name for part in self.parts for name in part.objects],
+            architecture=first.network,
+            config=first.config,
+            out=self.out.parent,
             cache=cache,
         )
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from offline_search.data.datasets import FRAME_LAYER_PX, LocatorDataset, Ramp, as_ramp
 from offline_search.data.objects import RenderableObject, load_object
 from offline_search.data.open_source import pose_source
+from offline_search.data.renderers import make_renderer
 from offline_search.data.sources import PoseSamples, PoseSource, RenderedPoses, Split
 from offline_search.space.architecture import Architecture, ArchitectureError
 from offline_search.space.presets import preset
@@ -91,6 +92,7 @@ def make_task(
             difficulty=curriculum(config),
             length=config.steps * config.batch,
             layer_px=side,
+            renderer=make_renderer(config.renderer),
             cache=cache,
         )
         unseen_frames = LocatorDataset(
@@ -156,6 +158,7 @@ def pose_samples(
         layer_px=config.layer_px,
         difficulty=curriculum(config) if training else as_ramp(config.difficulty),
         length=config.steps * config.batch if training else 2 * config.validation,
+        renderer=config.renderer,
     )
 
 

@@ -28,6 +28,7 @@ from typing import Any, Final, Literal
 from offline_search.data.datasets import PoseDataset
 from offline_search.data.layers import LayerStore
 from offline_search.data.open_source import pose_source
+from offline_search.data.renderers import DEFAULT_RENDERER, RendererName
 from offline_search.rendering import render_layers
 from offline_search.report.examples import write_examples
 from offline_search.report.machine import machine, own_command
@@ -75,6 +76,7 @@ class SearchRequest:
         retrain_images: Samples of the found network's training; 0: none.
         ranking: Networks trained briefly to check the search's estimates; 0: none.
         ranking_images: Samples of each of these trainings.
+        renderer: Of the renders that are trained on, see `TrainConfig`.
         settings: Further fields of `TrainConfig`, for all trainings.
     """
 
@@ -90,11 +92,12 @@ class SearchRequest:
     retrain_images: int = 16_000
     ranking: int = 4
     ranking_images: int = 1_500
+    renderer: RendererName = DEFAULT_RENDERER
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def config(self, images: int) -> TrainConfig:
         """Settings of a training on that many samples."""
-        base = {**_SETTINGS, "images": images, "seed": self.seed}
+        base = {**_SETTINGS, "images": images, "seed": self.seed, "renderer": self.renderer}
         return TrainConfig.from_json({**base, **self.settings, "images": images})
 
     def to_json(self) -> dict[str, Any]:
@@ -137,7 +140,9 @@ def search(
     )
     with joined(problem.config.device) as world:
         if world.main:
-            claim(out / REQUEST_FILE, request.to_json(), "search", SearchError)
+            # A folder from before the option existed goes on.
+            defaults = {"renderer": DEFAULT_RENDERER}
+            claim(out / REQUEST_FILE, request.to_json(), "search", SearchError, defaults)
             # Side by side, and so that its minutes do not count that.
             render_layers(layer_stores(problem), jobs=jobs)
         barrier(world)
@@ -222,7 +227,7 @@ def known() -> dict[str, list[dict[str, Any]]]:
 def _retrain(
     problem: Problem, outcome: Outcome, request: SearchRequest, out: Path
 ) -> TrainResult | None:
-    """The found network from scratch, and examples of its poses."""
+    """The found network from scratch or its seed, and examples of its poses."""
     if request.retrain_images < 1:
         return None
     network = outcome.architecture

@@ -92,6 +92,7 @@ def make_problem(
             layer_px=side,
             difficulty=difficulty,
             length=ENDLESS,
+            renderer=config.renderer,
         )
         return PoseTask(source.model, crops, crops, network, config, CROP_MARGIN)
 

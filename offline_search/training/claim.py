@@ -12,7 +12,13 @@ from fpg_pose_ros.errors import FpgPoseError
 from offline_search.training.checkpoint import write_json
 
 
-def claim(place: Path, wanted: Mapping[str, Any], what: str, error: type[FpgPoseError]) -> None:
+def claim(
+    place: Path,
+    wanted: Mapping[str, Any],
+    what: str,
+    error: type[FpgPoseError],
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
     """Notes in the file `place` what its folder is for, or checks that it is for the same.
 
     Args:
@@ -20,6 +26,7 @@ def claim(place: Path, wanted: Mapping[str, Any], what: str, error: type[FpgPose
         wanted: What is asked for, as plain values.
         what: The word for it: a run, a search.
         error: What is raised.
+        defaults: Of what a note may not know yet; what it does not know had their effect.
 
     Raises:
         FpgPoseError: Of the kind `error`: the folder holds another request, or the note is damaged.
@@ -29,7 +36,7 @@ def claim(place: Path, wanted: Mapping[str, Any], what: str, error: type[FpgPose
         write_json(place, wanted)
         return
     try:
-        held = json.loads(place.read_text())
+        held = {**(defaults or {}), **json.loads(place.read_text())}
     except ValueError as damage:
         raise error(f"{place} is damaged ({damage}); delete the folder") from None
     different = [name for name in wanted if held.get(name) != wanted[name]]

@@ -98,7 +98,7 @@ def train(task: Task, architecture: Architecture, config: TrainConfig, out: Path
                 "all of them read"
             )
         if world.main:
-            _describe(out, architecture, config)
+            describe(out, architecture, config)
         if not finished:
             _run(task, state, world, out)
         barrier(world)
@@ -130,7 +130,35 @@ def load_result(out: Path, architecture: Architecture | None = None) -> TrainRes
     )
 
 
-def _describe(out: Path, architecture: Architecture, config: TrainConfig) -> None:
+def save_result(out: Path, result: TrainResult) -> None:
+    """Inverse of `load_result`.
+
+    Raises:
+        TrainingError: See `disk_errors`.
+    """
+    network = result.network
+    save_checkpoint(
+        out / WEIGHTS_FILE,
+        network.state_dict(),
+        {"architecture": network.architecture.to_json(), "images": result.images},
+    )
+    _write_json(
+        out / RESULT_FILE,
+        {
+            "metrics": result.metrics,
+            "extra": result.extra,
+            "minutes": result.minutes,
+            "images": result.images,
+        },
+    )
+
+
+def describe(out: Path, architecture: Architecture, config: TrainConfig) -> None:
+    """Writes what is trained in `out`, and how: architecture.json and config.json.
+
+    Raises:
+        TrainingError: See `disk_errors`.
+    """
     _write_json(out / CONFIG_FILE, config.to_json())
     price = cost(architecture)
     _write_json(
@@ -156,20 +184,8 @@ def _run(task: Task, state: TrainState, world: World, out: Path) -> None:
             verdict = task.finish(state.averaged, config.validation)
             journal.row("validation", state.step, state.images, verdict.metrics)
             journal.say(f"{task.title}: {summary(verdict.metrics)}")
-    save_checkpoint(
-        out / WEIGHTS_FILE,
-        state.averaged.state_dict(),
-        {"architecture": state.architecture.to_json(), "images": state.images},
-    )
-    _write_json(
-        out / RESULT_FILE,
-        {
-            "metrics": verdict.metrics,
-            "extra": verdict.extra,
-            "minutes": state.seconds / 60.0,
-            "images": state.images,
-        },
-    )
+    metrics, extra, minutes = verdict.metrics, verdict.extra, state.seconds / 60.0
+    save_result(out, TrainResult(state.averaged, metrics, extra, minutes, state.images))
 
 
 def _steps(
@@ -216,7 +232,7 @@ def _step(
             for name, value in part.items()
             if name != "image"
         }
-        with _mixed_precision(state.device):
+        with _mixed_precision(state.device, state.config.precision):
             outputs = state.network(to_input(part["image"], state.device))
         return task.loss(outputs, labels)
 
@@ -239,10 +255,10 @@ def _step(
     return means, stops > 0
 
 
-def _mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
-    # bfloat16 has float32's range, so no loss scaling is needed. Slower than float32 on CPUs.
-    if device.type == "cuda":
-        return torch.autocast("cuda", dtype=torch.bfloat16)
+def _mixed_precision(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    # bfloat16 has float32's range, so no loss scaling is needed.
+    if precision == "bfloat16" or (precision == "auto" and device.type == "cuda"):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
 

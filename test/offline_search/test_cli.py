@@ -105,6 +105,30 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.stderr.count("\n") == 1  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("command", "renderer", "extra"),
+    [
+        (("retrain",), "mitsuba", "photorealistic"),
+        (("search", "--budget", "2M", "--space", "tiny"), "moderngl", "rasteriser"),
+        (("pipeline", "--architecture", "demo"), "moderngl", "rasteriser"),
+    ],
+    ids=["retrain", "search", "pipeline"],
+)
+def test_a_renderer_that_is_not_installed_is_named_with_its_extra(
+    command: tuple[str, ...],
+    renderer: str,
+    extra: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, renderer, None)
+    places = ("--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"))
+    result = run(*command, *places, "--renderer", renderer)
+    assert result.exit_code == 2  # type: ignore[attr-defined]
+    assert f"[{extra}]" in result.stderr  # type: ignore[attr-defined]
+    assert result.stderr.count("\n") == 1  # type: ignore[attr-defined]
+
+
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     result = failing(monkeypatch, ModuleNotFoundError("no", name="a_module_of_nobody"))
     assert isinstance(result.exception, ModuleNotFoundError)  # type: ignore[attr-defined]

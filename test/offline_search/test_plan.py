@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from fpg_pose_ros.errors import FpgPoseError, MeshError
 from offline_search.data.datasets import FRAME_LAYER_PX
-from offline_search.plan import PipelineError, Request, make_plan
+from offline_search.plan import REQUEST_FILE, PipelineError, Request, make_plan
 from offline_search.prepare import Search, Training
 from offline_search.space.architecture import ArchitectureError
 from offline_search.space.cost import cost
@@ -76,6 +77,29 @@ def test_a_folder_serves_one_request_only(tmp_path: Path) -> None:
     make_plan(REQUEST, tmp_path)
     with pytest.raises(PipelineError, match="another seed"):
         make_plan(replace(REQUEST, seed=1), tmp_path)
+    with pytest.raises(PipelineError, match="another renderer"):
+        make_plan(replace(REQUEST, renderer="mitsuba"), tmp_path)
+
+
+def test_a_folder_from_before_there_was_a_choice_of_renderers_had_the_default(
+    tmp_path: Path,
+) -> None:
+    make_plan(REQUEST, tmp_path)
+    note = tmp_path / REQUEST_FILE
+    held = json.loads(note.read_text())
+    del held["renderer"]
+    note.write_text(json.dumps(held))
+    make_plan(REQUEST, tmp_path)
+    with pytest.raises(PipelineError, match="another renderer"):
+        make_plan(replace(REQUEST, renderer="mitsuba"), tmp_path)
+
+
+def test_searches_and_trainings_render_with_what_is_asked_for(tmp_path: Path) -> None:
+    plan = make_plan(replace(SEARCHED, renderer="mitsuba"), tmp_path)
+    (search,) = plan.searches
+    trained = [*(training.config for training in plan.poses), plan.locator.config]
+    for config in (search.request.config(8), *trained):
+        assert config.renderer == "mitsuba"
 
 
 def test_a_network_beyond_the_budget_is_refused_before_anything_is_made(tmp_path: Path) -> None:

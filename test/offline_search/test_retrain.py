@@ -12,8 +12,11 @@ import pytest
 import torch
 
 from fpg_pose_ros.errors import DatasetError
+from offline_search.data import renderers
+from offline_search.data.objects import load_object
+from offline_search.data.renderer import EmbreeRenderer
 from offline_search.data.speed_poses import tango
-from offline_search.retrain import VALIDATION_SEED, load_architecture, retrain
+from offline_search.retrain import VALIDATION_SEED, Kind, load_architecture, make_task, retrain
 from offline_search.space import Architecture, ArchitectureError, Head, Stage
 from offline_search.space.presets import preset
 from offline_search.training.config import TrainConfig, TrainingError
@@ -75,6 +78,29 @@ def test_a_locator_is_trained_on_frames(tmp_path: Path, cache: Path) -> None:
     )
     assert 0 <= result.metrics["found"] <= 1
     assert 0 < result.extra["min_score"] < 1
+
+
+class Another(EmbreeRenderer):
+    """As good as an extra that is installed."""
+
+    name = "another"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("kind", "network"), [("pose", POSE), ("locator", LOCATOR)])
+def test_the_renderer_asked_for_makes_what_is_trained_on_and_the_default_what_is_held_out(
+    kind: Kind, network: Architecture, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(renderers._RENDERERS, "moderngl", Another)
+    config = replace(CONFIG, renderer="moderngl")
+    task, _ = make_task([load_object("spot")], kind, network, config, cache)
+    for samples, name in ((task.samples, "another"), (task.held_out, "embree")):
+        stores = [samples.layers] if kind == "pose" else samples.layers
+        for store in stores:
+            described = json.loads((store.folder / "layers.json").read_text())
+            assert described["renderer"] == name
+    usual, _ = make_task([load_object("spot")], kind, network, CONFIG, cache)
+    first = usual.held_out.layers if kind == "pose" else usual.held_out.layers[0]
+    assert first.folder == stores[0].folder  # both are judged on the same pictures
 
 
 def test_equal_seeds_give_equal_networks_on_renders(tmp_path: Path, cache: Path) -> None:

@@ -25,6 +25,8 @@ def test_json_and_back_is_the_same_configuration() -> None:
         ("ema", 1.0),
         ("workers", -1),
         ("device", "tpu"),
+        ("renderer", "povray"),
+        ("precision", "float16"),
         ("weight_decay", -0.1),
         ("curriculum", 1.5),
         ("shards", 0),
@@ -34,6 +36,12 @@ def test_json_and_back_is_the_same_configuration() -> None:
 def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(TrainingError, match=name):
         TrainConfig.from_json({name: value})
+
+
+def test_a_configuration_from_before_there_was_a_choice_of_renderers_had_the_default() -> None:
+    document = TrainConfig(images=5).to_json()
+    del document["renderer"]
+    assert TrainConfig.from_json(document) == TrainConfig(images=5, renderer="embree")
 
 
 def test_an_unknown_field_is_refused_by_name() -> None:

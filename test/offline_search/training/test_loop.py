@@ -175,6 +175,16 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     assert same(weights(tmp_path / "0"), weights(tmp_path / "2"))
 
 
+def test_mixed_precision_learns_and_leaves_full_weights(tmp_path: Path) -> None:
+    learn(tmp_path / "full", SHORT)
+    learn(tmp_path / "mixed", replace(SHORT, precision="bfloat16"))
+    full, mixed = weights(tmp_path / "full"), weights(tmp_path / "mixed")
+    assert all(value.dtype != torch.bfloat16 for value in mixed.values())
+    assert any(not torch.equal(mixed[name], value) for name, value in full.items())
+    last = [read_metrics(tmp_path / name, "train")[-1]["loss"] for name in ("full", "mixed")]
+    assert last[1] == pytest.approx(last[0], rel=0.03)
+
+
 def test_another_seed_is_another_network(tmp_path: Path) -> None:
     learn(tmp_path / "a", SHORT)
     learn(tmp_path / "b", replace(SHORT, seed=1))
