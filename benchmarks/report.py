@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report_node, report_search
+from benchmarks import report_ablation, report_node, report_search
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 PICTURE = ROOT / "docs" / "images" / "search.svg"
-_NODE, _SEARCH = "node", "search"
+_ABLATION, _NODE, _SEARCH = "ablation", "node", "search"
 
 # Of each results file: heading of a column, key of the row, how to print its value.
 _LMO_COLUMNS = (
@@ -109,6 +109,8 @@ def section(name: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) ->
     """The generated section of one results file, markers included; without rows, the node's."""
     if name == _SEARCH:
         lines = _searches(rows)
+    elif name == _ABLATION:
+        lines = report_ablation.lines(rows)
     elif name == _NODE and isinstance(rows, Mapping):
         lines = report_node.lines(rows)
     else:

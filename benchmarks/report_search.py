@@ -51,18 +51,10 @@ text { font: 12px system-ui, "Segoe UI", Roboto, Arial, sans-serif; fill: #3c444
 
 
 @dataclass(frozen=True)
-class Group:
-    """The rows of one object, budget and method: its seeds."""
+class Seeds:
+    """Rows that differ in their seeds alone."""
 
-    thing: str
-    budget_macs: int
-    method: str
     rows: tuple[Mapping[str, Any], ...]
-
-    @property
-    def searched(self) -> bool:
-        """Whether the network was found, not designed."""
-        return any(row["search_minutes"] is not None for row in self.rows)
 
     def mean(self, key: str) -> float:
         """Over the seeds; NaN where a row does not know."""
@@ -76,13 +68,27 @@ class Group:
         return np.array([row.get(key) for row in self.rows], np.float64)  # None becomes NaN
 
 
+@dataclass(frozen=True)
+class Group(Seeds):
+    """The rows of one object, budget and method."""
+
+    thing: str
+    budget_macs: int
+    method: str
+
+    @property
+    def searched(self) -> bool:
+        """Whether the network was found, not designed."""
+        return any(row["search_minutes"] is not None for row in self.rows)
+
+
 def groups(rows: Sequence[Mapping[str, Any]]) -> list[Group]:
     """By object (the one with most budgets first), budget, and score (the best first)."""
     found: dict[tuple[str, int, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault((row["object"], row["budget_macs"], row["method"]), []).append(row)
     budgets = {thing: {b for other, b, _ in found if other == thing} for thing, _, _ in found}
-    made = [Group(*key, tuple(of_key)) for key, of_key in found.items()]
+    made = [Group(tuple(of_key), *key) for key, of_key in found.items()]
     return sorted(
         made, key=lambda g: (-len(budgets[g.thing]), g.thing, g.budget_macs, -g.mean(_SCORE))
     )
@@ -90,25 +96,43 @@ def groups(rows: Sequence[Mapping[str, Any]]) -> list[Group]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Markdown lines: a row for each group, then where the figures are from."""
-    headings = ["object", "budget, MMACs", "method", "seeds", *(c[0] for c in _COLUMNS)]
-    lines = ["| " + " | ".join(headings) + " |", "| " + " | ".join("---" for _ in headings) + " |"]
-    for group in groups(rows):
-        cells = [group.thing, f"{group.budget_macs / 1e6:g}", group.method, str(len(group.rows))]
-        cells += [_cell(group, key, factor, digits) for _, key, factor, digits in _COLUMNS]
+    labels = [
+        ((group.thing, f"{group.budget_macs / 1e6:g}", group.method), group)
+        for group in groups(rows)
+    ]
+    lines = grouped(("object", "budget, MMACs", "method"), labels, _COLUMNS)
+    return [*lines, *origin(rows, "python benchmarks/search.py")]
+
+
+def grouped(
+    headings: Sequence[str],
+    labelled: Sequence[tuple[Sequence[str], Seeds]],
+    columns: Sequence[tuple[str, str, float, int]],
+) -> list[str]:
+    """A table's Markdown lines: labels, the number of seeds, and means ± their spread."""
+    every = [*headings, "seeds", *(heading for heading, *_ in columns)]
+    lines = ["| " + " | ".join(every) + " |", "| " + " | ".join("---" for _ in every) + " |"]
+    for labels, group in labelled:
+        cells = [*labels, str(len(group.rows))]
+        cells += [_cell(group, key, factor, digits) for _, key, factor, digits in columns]
         lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def origin(rows: Sequence[Mapping[str, Any]], command: str) -> list[str]:
+    """Markdown lines below a table: what its figures are, where they are from, what makes them."""
     images = sorted({row["images_seen"] for row in rows})
     machines = sorted({row["machine"] for row in rows})
     dates = sorted({row["date"] for row in rows})
     days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return [
-        *lines,
         "",
         "Mean ± standard deviation over seeds. Each network was trained on "
         f"{' or '.join(f'{count:,d}' for count in images)} images; {days}, on "
         f"{'; '.join(machines)}. All of it, or with these options one row, is made by:",
         "",
         "```sh",
-        "python benchmarks/search.py",
+        command,
         rows[0]["command"],
         "```",
     ]
@@ -199,7 +223,7 @@ def _mark(group: Group, px: float, py: float, tip: str) -> str:
     )
 
 
-def _cell(group: Group, key: str, factor: float, digits: int) -> str:
+def _cell(group: Seeds, key: str, factor: float, digits: int) -> str:
     middle, spread = factor * group.mean(key), factor * group.spread(key)
     if math.isnan(middle):
         return _MISSING

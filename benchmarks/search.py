@@ -15,34 +15,21 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import fcntl
-import json
 import math
-import multiprocessing
-import multiprocessing.connection
-import os
 import shlex
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.common import ROOT, lmo_folder, lmo_object, machine
+from benchmarks.runs import carry_out, locked, numbers, words
 from fpg_pose_ros.errors import DatasetError, FpgPoseError
 from offline_search.data.bop import BopDataset
 from offline_search.data.datasets import PoseDataset
 from offline_search.data.objects import RenderableObject, load_object
 from offline_search.data.sources import RenderedPoses
-from offline_search.processes import (
-    ONE_THREAD,
-    die_with_parent,
-    environment,
-    terminate_as_interrupt,
-)
 from offline_search.rendering import render_layers
 from offline_search.retrain import CROP_MARGIN, VALIDATION_SEED, make_task
 from offline_search.search_stages import find, make_problem
@@ -51,7 +38,6 @@ from offline_search.space.cost import cost
 from offline_search.space.meter import MacsMeter
 from offline_search.space.search_space import load_space
 from offline_search.strategies.problem import Budget
-from offline_search.training.checkpoint import write_atomic
 from offline_search.training.config import TrainConfig
 from offline_search.training.loop import train
 from offline_search.training.pose_validation import judge, predict
@@ -80,8 +66,9 @@ VALIDATION: Final = 256
 _LAYER_PX: Final = 144
 _DIFFICULTY: Final = 0.25
 _LMO: Final = {"can": 5, "driller": 8}
-_TAKEN: Final = 3
-"""Exit status of a run that another instance of the command is at."""
+OBJECTS: Final = ("spot", *_LMO)
+KEY: Final = ("object", "budget_macs", "method", "seed")
+"""Of a row: two rows that agree in it are of one run."""
 
 
 class BenchmarkError(FpgPoseError):
@@ -114,10 +101,14 @@ class Run:
     @property
     def command(self) -> str:
         """What makes this row alone."""
-        words = ["--objects", self.thing, "--budgets", self.budget, "--methods", self.method]
-        words += ["--seeds", self.seed]
-        words += [] if self.images == IMAGES else ["--images", self.images]
-        return shlex.join(["python", "benchmarks/search.py", *map(str, words)])
+        asked = ["--objects", self.thing, "--budgets", self.budget, "--methods", self.method]
+        asked += ["--seeds", self.seed]
+        asked += [] if self.images == IMAGES else ["--images", self.images]
+        return shlex.join(["python", "benchmarks/search.py", *map(str, asked)])
+
+    def row(self, work: Path, jobs: int) -> dict[str, Any]:
+        """See `run_one`."""
+        return run_one(self, work, jobs=jobs)
 
 
 def plan(
@@ -199,6 +190,22 @@ def run_one(run: Run, work: Path, *, jobs: int = 1) -> dict[str, Any]:
 
         architecture = hand_made(run.method, budget_macs, outputs)
     render(thing, config, work, jobs)
+    return {
+        "object": run.thing,
+        "budget_macs": budget_macs,
+        "method": run.method,
+        "seed": run.seed,
+        **trained(thing, architecture, config, folder),
+        **_layers(architecture),
+        "search_minutes": None if search_minutes is None else _figure(search_minutes, 2),
+        "command": run.command,
+    }
+
+
+def trained(
+    thing: RenderableObject, architecture: Any, config: TrainConfig, folder: Path
+) -> dict[str, Any]:
+    """Trains a network in a folder, judges it on the test renders; what its row says of that."""
     task, _ = make_task([thing], "pose", architecture, config)
     result = train(task, architecture, config, folder)
     unseen = samples(thing, TEST_SEED, TEST_SAMPLES, architecture.input_size[0])
@@ -206,23 +213,16 @@ def run_one(run: Run, work: Path, *, jobs: int = 1) -> dict[str, Any]:
     metrics = judge(predictions, thing.model, architecture, result.extra)
     price = cost(architecture)
     return {
-        "object": run.thing,
-        "budget_macs": budget_macs,
-        "method": run.method,
-        "seed": run.seed,
         "input_size": architecture.input_size[0],
         "macs": price.macs,
         "params": price.params,
         "add01": _figure(metrics["add01"], 4),
         "add_auc": _figure(metrics["add_auc"], 4),
         "rotation_deg_median": _figure(metrics["rotation_deg"], 3),
-        **_layers(architecture),
-        "search_minutes": None if search_minutes is None else _figure(search_minutes, 2),
         "train_minutes": _figure(result.minutes, 2),
         "images_seen": result.images,
         "machine": machine(),
         "date": datetime.date.today().isoformat(),
-        "command": run.command,
     }
 
 
@@ -249,7 +249,7 @@ def load_thing(name: str, work: Path) -> RenderableObject:
             f"{name} is an object of LM-O: set FPG_POSE_DATA to the folder that holds the dataset "
             "(https://bop.felk.cvut.cz/datasets) as lmo/"
         )
-    with _lock(work / "objects.lock"):
+    with locked(work / "objects.lock"):
         return lmo_object(BopDataset(folder), _LMO[name], name, work / "objects")
 
 
@@ -274,156 +274,30 @@ def render(thing: RenderableObject, config: TrainConfig, work: Path, jobs: int) 
         TEST_SEED: TEST_SAMPLES,
     }
     sets = [samples(thing, seed, count, _LAYER_PX) for seed, count in wanted.items()]
-    with _lock(work / "render.lock"):  # runs side by side want the same ones
+    with locked(work / "render.lock"):  # runs side by side want the same ones
         render_layers([*(one.layers for one in sets), sets[0].clutter], jobs=jobs)
-
-
-def run_all(runs: Sequence[Run], work: Path, results: Path, jobs: int) -> list[Run]:
-    """Runs, up to `jobs` at a time, what has no row yet; rows are collected as they come.
-
-    Returns:
-        The runs that failed; what they wrote is in the log of their folder.
-    """
-    context = multiprocessing.get_context("spawn")
-    waiting = [run for run in runs if not _row_file(work, run).exists()]
-    print(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished", flush=True)
-    running: dict[SpawnProcess, Run] = {}
-    failed: list[Run] = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                run = waiting.pop(0)
-                process = context.Process(target=_process, args=(run, work, jobs))
-                with environment(**ONE_THREAD):
-                    process.start()
-                running[process] = run
-                _say(f"{run.name}: started")
-            process = _first_ended(running)
-            run = running.pop(process)
-            if process.exitcode == 0:
-                collect(work, results)
-                row = json.loads(_row_file(work, run).read_text())
-                _say(f"{run.name}: add_auc {row['add_auc']}, {row['train_minutes']} min")
-            elif process.exitcode == _TAKEN:
-                _say(f"{run.name}: another instance is at it")
-            else:
-                failed.append(run)
-                _say(f"{run.name}: failed, see {work / run.name / 'log'}")
-    finally:
-        for process in running:
-            process.terminate()  # a training finishes its step, saves and ends
-        for process in running:
-            process.join()
-    return failed
-
-
-def collect(work: Path, results: Path) -> None:
-    """Writes all rows in `work` to the results, in the place of those of the same runs."""
-    with _lock(work / "results.lock"):
-        held = json.loads(results.read_text(encoding="utf-8")) if results.exists() else []
-        made = [json.loads(file.read_text()) for file in sorted(work.glob("*/row.json"))]
-        rows = {_key(row): row for row in [*held, *made]}
-        results.parent.mkdir(parents=True, exist_ok=True)
-        ordered = [rows[key] for key in sorted(rows)]
-        write_atomic(results, (json.dumps(ordered, indent=1) + "\n").encode())
-
-
-def _process(run: Run, work: Path, jobs: int) -> None:
-    """One run in a process of its own; its words go to its folder's log."""
-    die_with_parent()
-    folder = work / run.name
-    folder.mkdir(parents=True, exist_ok=True)
-    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(log, stream.fileno())
-    try:
-        with _lock(folder / "lock", wait=False):
-            place = _row_file(work, run)
-            if not place.exists():
-                row = run_one(run, work, jobs=jobs)
-                write_atomic(place, (json.dumps(row, indent=1) + "\n").encode())
-    except BlockingIOError:
-        raise SystemExit(_TAKEN) from None
-    except FpgPoseError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        raise SystemExit(2) from None
-
-
-def _first_ended(running: dict[SpawnProcess, Run]) -> SpawnProcess:
-    sentinels = {process.sentinel: process for process in running}
-    ended = sentinels[multiprocessing.connection.wait(list(sentinels))[0]]
-    ended.join()
-    return ended
-
-
-@contextmanager
-def _lock(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Keeps other processes out; without `wait`, BlockingIOError where one is in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-
-
-def _row_file(work: Path, run: Run) -> Path:
-    return work / run.name / "row.json"
-
-
-def _key(row: dict[str, Any]) -> tuple[str, int, str, int]:
-    return row["object"], row["budget_macs"], row["method"], row["seed"]
-
-
-def _figure(value: float, digits: int) -> float | None:
-    return round(value, digits) if math.isfinite(value) else None
-
-
-def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     runs = plan(options.objects, options.budgets, options.methods, options.seeds, options.images)
-    try:
-        with terminate_as_interrupt():
-            failed = run_all(runs, options.work, options.results, options.jobs)
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        return 130
-    except FpgPoseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"rows are in {options.results}; now run python benchmarks/report.py")
-    return 1 if failed else 0
+    return carry_out(runs, options.work, options.results, options.jobs, KEY)
 
 
-def _list(known: Sequence[str] = ()) -> Any:
-    """An option's type: words between commas, all of them known."""
-
-    def read(text: str) -> list[str]:
-        words = text.split(",")
-        if unknown := [word for word in words if word not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
-        return words
-
-    return read
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
+def _figure(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None
 
 
 def _parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     methods = (*HAND_MADE, *SEARCHED)
-    objects = ("spot", *_LMO)
     add = parser.add_argument
-    add("--objects", type=_list(objects), default=list(objects), help="comma-separated")
-    add("--budgets", type=_numbers, default=[30, 10, 60], help="million MACs, comma-separated")
-    add("--methods", type=_list(methods), default=list(methods), help=", ".join(methods))
-    add("--seeds", type=_numbers, default=[0, 1, 2], help="comma-separated")
+    add("--objects", type=words(OBJECTS), default=list(OBJECTS), help="comma-separated")
+    add("--budgets", type=numbers, default=[30, 10, 60], help="million MACs, comma-separated")
+    add("--methods", type=words(methods), default=list(methods), help=", ".join(methods))
+    add("--seeds", type=numbers, default=[0, 1, 2], help="comma-separated")
     add("--images", type=int, default=IMAGES, help="training samples of each network")
     add("--jobs", type=int, default=2, help="trainings side by side, of one thread each")
     add("--work", type=Path, default=ROOT / "runs" / "bench-search", help="folder of all runs")

@@ -116,12 +116,22 @@ Strategy = Annotated[
 StrategySettings = Annotated[str, typer.Option(help="The strategy's own settings, JSON.")]
 PoseArchitecture = Annotated[
     str | None,
-    typer.Option(help="Preset or JSON file of the pose network; by default it is searched for."),
+    typer.Option(
+        help="Preset or JSON file of the pose network, NAME@128 for an input of 128x128; by "
+        "default it is searched for."
+    ),
 ]
 SearchImages = Annotated[
     int,
     typer.Option(
         help="Compute of the search: that of training a network of the budget on so many.", min=1
+    ),
+]
+SeedNetworkPlace = Annotated[
+    Path | None,
+    typer.Option(
+        help="Start from the weights of another training, as far as they fit: its folder, or its "
+        "weights.safetensors."
     ),
 ]
 Threads = Annotated[int, typer.Option(help="Threads of one inference.", min=1)]
@@ -209,7 +219,11 @@ def retrain(
     data: PoseData = None,
     kind: Annotated[NetworkKind, typer.Option(help="What the network is for.")] = NetworkKind.pose,
     architecture: Annotated[
-        str | None, typer.Option(help="Preset or JSON file; by default small, or locator.")
+        str | None,
+        typer.Option(
+            help="Preset or JSON file, by default small, or locator; NAME@128 for an input of "
+            "128x128."
+        ),
     ] = None,
     images: Annotated[
         int, typer.Option(help="Samples to train on; of each object of pose networks.", min=1)
@@ -221,6 +235,7 @@ def retrain(
     workers: Workers = 1,
     shards: Shards = None,
     cache: Cache = None,
+    seed_network: SeedNetworkPlace = None,
     settings: Annotated[
         str, typer.Option(help="Further settings as JSON, such as '{\"lr\": 0.002}'.")
     ] = "{}",
@@ -251,6 +266,8 @@ def retrain(
     )
     chosen = architecture or ("locator" if kind is NetworkKind.locator else "small")
     if kind is NetworkKind.pose and len(objects) > 1:
+        if seed_network is not None:
+            raise typer.BadParameter("--seed-network is for one network: give one --object")
         results = together(
             objects, architecture=chosen, config=config, out=out, data=data, cache=cache
         )
@@ -264,6 +281,7 @@ def retrain(
             out=out,
             data=data,
             cache=cache,
+            seed_network=seed_network,
         )
         trained = [(out, result)]
     if os.environ.get("RANK", "0") == "0":
@@ -277,9 +295,11 @@ def space(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Describe a search space: its size, its layers with their candidates, its choices."""
+    from offline_search.space.named import named
     from offline_search.space.search_space import load_space
 
-    described = load_space(name).to_json()
+    found = load_space(name)
+    described = {**found.to_json(), "named": named(found)}
     if as_json:
         typer.echo(json.dumps(described))
         return
@@ -289,6 +309,9 @@ def space(
     for slot in described["slots"]:
         place = f"stage {slot['stage']}, layer {slot['layer']}"
         typer.echo(f"  {place}: any of {', '.join(slot['candidates'])}")
+    for entry in described["named"]:
+        size, cost = "x".join(map(str, entry["input_size"])), f"{entry['macs'] / 1e6:.1f} MMACs"
+        typer.echo(f"  {entry['name']}: {cost} at {size}, {entry['params'] / 1e6:.2f} M parameters")
 
 
 @app.command()
@@ -323,6 +346,7 @@ def search(
     workers: Workers = 1,
     shards: Shards = None,
     cache: Cache = None,
+    seed_network: SeedNetworkPlace = None,
     settings: Annotated[str, typer.Option(help="Further settings of trainings, JSON.")] = "{}",
     show: Annotated[bool, typer.Option("--list", help="Show strategies and spaces.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --list: as JSON.")] = False,
@@ -356,6 +380,8 @@ def search(
         retrain_images=retrain_images,
         ranking=ranking,
         ranking_images=ranking_images,
+        renderer=renderer.value,
+        seed_network=str(seed_network) if seed_network is not None else None,
         settings={
             "layers": layers,
             "device": device,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,6 +20,7 @@ from offline_search.training.config import TrainConfig, TrainingError
 from offline_search.training.locator_task import LocatorTask
 from offline_search.training.loop import TrainResult, train
 from offline_search.training.pose_task import PoseTask
+from offline_search.training.seed_network import load_seed_network
 from offline_search.training.task import Task
 
 Kind = Literal["pose", "locator"]
@@ -40,6 +42,7 @@ def retrain(
     out: Path,
     data: str | None = None,
     cache: Path | None = None,
+    seed_network: str | Path | None = None,
 ) -> TrainResult:
     """Trains in the folder `out`; run again, it goes on where it was stopped.
 
@@ -48,28 +51,31 @@ def retrain(
             those of the bundle in the order of their classes for a locator. With `data` see
             `offline_search.data.open_source.pose_source`.
         kind: What the network is for.
-        architecture: A preset's name, a JSON file, or the thing itself.
+        architecture: A preset's name, a JSON file, or the thing itself; see `load_architecture`.
         config: Settings.
         out: See `offline_search.training.loop.train`.
         data: `bop:PATH` or `speed:PATH`, for a pose network; renders where not given.
         cache: Folder of rendered layers; the user's cache folder by default.
+        seed_network: Folder or weights of another training, whose weights this one starts from as
+            far as they fit (see `offline_search.space.remap`); fresh ones by default.
 
     Raises:
         MeshError, DatasetError, ArchitectureError, TrainingError: With a message that says what
             to do.
     """
+    seed = load_seed_network(seed_network) if seed_network is not None else None
     if data is not None:
         if kind != "pose":
             raise TrainingError(f"--data {data}: a {kind} is trained on renders; leave it out")
         names = [thing for thing in objects if isinstance(thing, str | Path)]
         source = pose_source(names, data, cache)
         network = load_architecture(architecture, len(source.model.keypoints))
-        return train(make_pose_task(source, network, config), network, config, out)
+        return train(make_pose_task(source, network, config), network, config, out, seed)
     things = [
         thing if isinstance(thing, RenderableObject) else load_object(thing) for thing in objects
     ]
     task, network = make_task(things, kind, architecture, config, cache)
-    return train(task, network, config, out)
+    return train(task, network, config, out, seed)
 
 
 def make_task(
@@ -171,11 +177,16 @@ def curriculum(config: TrainConfig) -> Ramp:
 def load_architecture(source: str | Path | Architecture, outputs: int) -> Architecture:
     """A preset by name with that many outputs, or an architecture from a JSON file.
 
+    `NAME@SIDE` or `FILE.json@SIDE` is the same for an input of SIDE x SIDE px.
+
     Raises:
         ArchitectureError: There is no such preset or file, or it does not fit.
     """
     if not isinstance(source, str | Path):
         return source
+    name, at, side = str(source).rpartition("@")
+    if at and side.isdecimal():
+        return replace(load_architecture(name, outputs), input_size=(int(side), int(side)))
     path = Path(source)
     if path.suffix != ".json":
         return preset(str(source), outputs)

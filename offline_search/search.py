@@ -45,6 +45,7 @@ from offline_search.training.distributed import barrier, joined, main_process
 from offline_search.training.loop import TrainResult, train
 from offline_search.training.pose_task import PoseTask
 from offline_search.training.search_task import PoseSearchTask
+from offline_search.training.seed_network import load_seed_network
 
 REQUEST_FILE: Final = "request.json"
 RESULT_FILE: Final = "search.json"
@@ -78,6 +79,8 @@ class SearchRequest:
         ranking_images: Samples of each of these trainings.
         renderer: Of the renders that are trained on, see `TrainConfig`.
         settings: Further fields of `TrainConfig`, for all trainings.
+        seed_network: Folder or weights of a training from which the search's weights and those of
+            what it finds start; None: fresh ones.
     """
 
     objects: tuple[str, ...]
@@ -94,6 +97,7 @@ class SearchRequest:
     ranking_images: int = 1_500
     renderer: RendererName = DEFAULT_RENDERER
     settings: Mapping[str, Any] = field(default_factory=dict)
+    seed_network: str | None = None
 
     def config(self, images: int) -> TrainConfig:
         """Settings of a training on that many samples."""
@@ -170,6 +174,7 @@ def _search(problem: Problem, request: SearchRequest, out: Path) -> dict[str, An
         "paper": entry.paper,
         "object": problem.task.title,
         "seed": request.seed,
+        "seed_network": request.seed_network,
         **facts,
         "ranking": ranking,
         "metrics": retrained.metrics if retrained else None,
@@ -193,7 +198,8 @@ def problem_of(request: SearchRequest, cache: Path | None = None) -> Problem:
     meter = _meter(request.unit, space, cache)
     source = pose_source(request.objects, request.data, cache)
     config = request.config(request.images)
-    return make_problem(source, space, Budget(request.budget, meter), config)
+    seed_network = load_seed_network(request.seed_network) if request.seed_network else None
+    return make_problem(source, space, Budget(request.budget, meter), config, seed_network)
 
 
 def layer_stores(problem: Problem) -> list[LayerStore]:
@@ -233,7 +239,7 @@ def _retrain(
     network = outcome.architecture
     config = replace(problem.config, images=request.retrain_images)
     task = problem.task.task(network, config)
-    result = train(task, network, config, out / "retrain")
+    result = train(task, network, config, out / "retrain", problem.seed_network)
     if isinstance(task, PoseTask) and main_process():
         write_examples(result.network, task, out, result.extra)
     return result

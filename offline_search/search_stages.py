@@ -26,6 +26,7 @@ from offline_search.training.distributed import main_process
 from offline_search.training.loop import train
 from offline_search.training.pose_task import PoseTask
 from offline_search.training.search_task import ENDLESS, PoseSearchTask
+from offline_search.training.seed_network import SeedNetwork
 
 SELECTION_SEED: Final = 900_101
 """Of the held-out samples by which a search chooses; those of training are smaller, those of
@@ -71,7 +72,11 @@ def parse_milliseconds(text: str) -> float:
 
 
 def make_problem(
-    source: PoseSource, space: SearchSpace, budget: Budget, config: TrainConfig
+    source: PoseSource,
+    space: SearchSpace,
+    budget: Budget,
+    config: TrainConfig,
+    seed_network: SeedNetwork | None = None,
 ) -> Problem:
     """The search for an object's pose network.
 
@@ -104,7 +109,7 @@ def make_problem(
         largest,
         lambda architecture, wanted: make_pose_task(source, architecture, wanted),
     )
-    return Problem(space, task, budget, config)
+    return Problem(space, task, budget, config, seed_network)
 
 
 def _any_network(space: SearchSpace, outputs: int) -> Architecture:
@@ -213,7 +218,7 @@ def rank(
     for index, (network, estimate) in enumerate(networks):
         task = problem.task.task(network, config)
         task.title = f"ranking {index + 1} of {len(networks)}"
-        result = train(task, network, config, out / str(index))
+        result = train(task, network, config, out / str(index), problem.seed_network)
         minutes += result.minutes
         price = cost(network)
         candidates.append(

@@ -125,7 +125,8 @@ def ranking(record: SearchRecord) -> Section | None:
     tau = record.outcome["ranking"].get("kendall_tau")
     agreement = "not defined" if tau is None else f"{tau:.2f}"
     text = (
-        "The network found and some others of the space were each trained briefly from scratch. "
+        "The network found and some others of the space were each trained briefly "
+        f"{_start(record)}. "
         "Their held-out losses then, lower being better, stand against what the search expected. "
         "Kendall's τ is 1 where both give the same order and 0 where they have nothing in common; "
         f"here it is {agreement}, of {len(candidates)} networks."
@@ -162,8 +163,15 @@ def retraining(record: SearchRecord) -> Section | None:
     if charts:
         blocks.append(Charts(charts))
     blocks.append(Table(("figure", "value"), rows, "Held-out figures"))
-    text = "The weights of the search are thrown away: the network found is trained from scratch."
+    start = _start(record)
+    text = f"The weights of the search are thrown away: the network found is trained {start}."
     return Section("retraining", "The network by itself", text, blocks)
+
+
+def _start(record: SearchRecord) -> str:
+    """Where the trainings' weights come from."""
+    seed = record.outcome.get("seed_network")
+    return "from scratch" if seed is None else f"from the weights of the seed network {seed}"
 
 
 def _wide(values: Sequence[float], label: str) -> Axis:

@@ -119,3 +119,18 @@ def price_list(
         )
         size, inputs = halve(size, stride), stage.width
     return PriceList(meter.stem(frame) + meter.head(frame), tuple(prices))
+
+
+class PriceBook:
+    """Price lists of one space, made once each: structures come again and again in a search."""
+
+    def __init__(self, space: SearchSpace, outputs: int, meter: Meter) -> None:
+        """For an object of `outputs` keypoints."""
+        self.space, self.outputs, self.meter = space, outputs, meter
+        self._lists: dict[tuple[int, ...], PriceList] = {}
+
+    def of(self, choices: tuple[int, ...]) -> PriceList:
+        """Prices of the structure of those choices."""
+        if choices not in self._lists:
+            self._lists[choices] = price_list(self.space, choices, self.outputs, self.meter)
+        return self._lists[choices]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,17 @@ class Operator:
 
 OPERATORS: dict[str, Operator] = {}
 
+# Operators of one make: those whose weights are parts of another's.
+_MAKES: Final = {
+    **{f"mb_k{kernel}_e{expand}": "mb_k7_e6" for kernel in (3, 5, 7) for expand in (3, 6)},
+    **dict.fromkeys(("sep_k3", "sep_k5", "dw_k11"), "dw_k11"),
+}
+
+
+def make_of(name: str) -> str:
+    """The operator whose weights hold those of this one: the largest of its make, or itself."""
+    return _MAKES.get(name, name)
+
 
 def operator(name: str) -> Operator:
     """The registered operator of that name.
@@ -76,6 +88,13 @@ def normed(kit: Kit, layer: nn.Module, width: int, *, act: bool = True) -> nn.Se
     return nn.Sequential(*layers, nn.ReLU(inplace=True)) if act else nn.Sequential(*layers)
 
 
+def last_norm(body: nn.Module) -> nn.BatchNorm2d | OrientedBatchNorm2d | None:
+    """The normalisation that an operator ends in; None where it has none."""
+    norms = (nn.BatchNorm2d, OrientedBatchNorm2d)
+    found = [module for module in body.modules() if isinstance(module, norms)]
+    return found[-1] if found else None
+
+
 class Branch(nn.Module):
     """f(x), or x + f(x) with f's last batch norm starting at zero."""
 
@@ -85,8 +104,8 @@ class Branch(nn.Module):
         self.body = body
         self.residual = residual
         if residual:
-            norms = (nn.BatchNorm2d, OrientedBatchNorm2d)
-            last = [module for module in body.modules() if isinstance(module, norms)][-1]
+            last = last_norm(body)
+            assert last is not None
             nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,14 +3,21 @@
 
 Like EfficientPose (arXiv 2012.07086): stride 16 in all, slim up-sampling to 4. Widths suit one CPU
 core: few channels where maps are large. `small_any_roll` commutes with quarter turns (`turns=4`):
-it is meant for objects that occur at any roll, which it need not learn one by one.
+it is meant for objects that occur at any roll, which it need not learn one by one. The last three
+are EfficientPose's own, made for images of 256x256.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from offline_search.space.architecture import Architecture, ArchitectureError, Head, Stage
+from offline_search.space.efficientpose import (
+    EFFICIENTPOSE_A,
+    EFFICIENTPOSE_B,
+    EFFICIENTPOSE_C,
+)
 
 Preset = Callable[[int], Architecture]
 PRESETS: dict[str, Preset] = {}
@@ -90,3 +97,12 @@ def _locator_dense(outputs: int) -> Architecture:
         _stage(128, 2, "conv_k3", "conv_k3", "conv_k3"),
     )
     return Architecture((240, 320), 16, 16, stages, Head("locator", (64, 64), outputs))
+
+
+def _fixed(architecture: Architecture) -> Preset:
+    return lambda outputs: replace(architecture, head=replace(architecture.head, outputs=outputs))
+
+
+PRESETS["efficientpose_a"] = _fixed(EFFICIENTPOSE_A)
+PRESETS["efficientpose_b"] = _fixed(EFFICIENTPOSE_B)
+PRESETS["efficientpose_c"] = _fixed(EFFICIENTPOSE_C)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +29,9 @@ from offline_search.space.architecture import Architecture
 from offline_search.space.gates import gated_mean
 from offline_search.space.kits import kit
 from offline_search.space.network import Layer, Network, build, build_head, build_stem, places
+from offline_search.space.operators import make_of
+from offline_search.space.remap import remap_body, remap_head
 from offline_search.space.search_space import Point, SearchSpace
-
-# Operators of one make: those whose weights are parts of another's.
-_FAMILIES: Final = {
-    **{f"mb_k{kernel}_e{expand}": "mb_k7_e6" for kernel in (3, 5, 7) for expand in (3, 6)},
-    **dict.fromkeys(("sep_k3", "sep_k5", "dw_k11"), "dw_k11"),
-}
 
 
 class GatedLayer(nn.Module):
@@ -55,20 +51,29 @@ class GatedLayer(nn.Module):
 class Supernet(nn.Module):
     """The shared weights, and networks that use them."""
 
-    def __init__(self, space: SearchSpace, outputs: int, seed: int) -> None:
-        """Freshly initialised weights for an object of `outputs` keypoints."""
+    def __init__(self, space: SearchSpace, outputs: int, seed: int, *, apart: bool = False) -> None:
+        """Freshly initialised weights for an object of `outputs` keypoints.
+
+        Args:
+            space: The architectures.
+            outputs: Keypoints.
+            seed: Of the weights.
+            apart: Operators of one family have weights of their own.
+        """
         super().__init__()
         self.space = space
         self.outputs = outputs
+        self._make: Callable[[str], str] = str if apart else make_of
         self._parts: dict[tuple[Any, ...], nn.Module] = {}
         self.families = [
-            tuple(dict.fromkeys(_family(name) for name in slot.candidates)) for slot in space.slots
+            tuple(dict.fromkeys(map(self._make, slot.candidates))) for slot in space.slots
         ]
         widest = self._widest()
         self.body = build(widest, seed=seed)
         self.body.head = nn.Identity()
         # Heads differ in kind, and a linear layer over cells fits one input size only.
         self.heads = nn.ModuleDict()
+        self._framed: dict[str, Architecture] = {}
         for head in space.heads:
             for size in space.input_sizes:
                 key = self._head_key(replace(widest, input_size=(size, size), head=head))
@@ -79,6 +84,17 @@ class Supernet(nn.Module):
                         head=replace(head, outputs=outputs),
                     )
                     self.heads[key] = build(wanted, seed=seed).head
+                    self._framed[key] = wanted
+
+    def start_from(self, seed: Network) -> None:
+        """Takes over a trained network's weights, see `remap`.
+
+        Raises:
+            ArchitectureError: The network is one of turns.
+        """
+        self.body.load_state_dict(remap_body(seed, self.body))
+        for key, head in self.heads.items():
+            head.load_state_dict(remap_head(seed, head, self._framed[key]))
 
     def _widest(self) -> Architecture:
         choices = tuple(
@@ -183,13 +199,9 @@ class Supernet(nn.Module):
             return head + name.removeprefix("head.")
         if parts[0] == "layers":
             slot = int(parts[1])
-            family = _family(slots[slot][int(parts[3])])
+            family = self._make(slots[slot][int(parts[3])])
             parts[3] = str(self.families[slot].index(family))
         return ".".join(["body", *parts])
-
-
-def _family(name: str) -> str:
-    return _FAMILIES.get(name, name)
 
 
 def _part_of(tensor: Tensor, shape: torch.Size) -> Tensor:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,28 @@ from offline_search.space.meter import Meter
 from offline_search.space.search_space import SearchSpace
 from offline_search.training.config import TrainConfig
 from offline_search.training.search_task import SearchTask
+from offline_search.training.seed_network import SeedNetwork
 
 
 class SearchError(FpgPoseError):
     """A search that cannot start, go on or end; the message says what to do."""
+
+
+def check_settings(strategy: str, settings: object, rules: Iterable[tuple[str, bool, str]]) -> None:
+    """Checks a strategy's settings.
+
+    Args:
+        strategy: Its name.
+        settings: With the fields that the rules name.
+        rules: Name of a field, whether its value fits, and what would.
+
+    Raises:
+        SearchError: One is out of range.
+    """
+    for name, fits, wanted in rules:
+        if not fits:
+            value = getattr(settings, name)
+            raise SearchError(f"strategy {strategy}: {name} must be {wanted}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -48,12 +66,14 @@ class Problem:
         budget: What the network may cost.
         config: How weights are trained. `images` is the search's compute, whatever the strategy:
             that of training a network of just the budget on so many samples.
+        seed_network: What all weights start from, those of a supernet too; None: fresh ones.
     """
 
     space: SearchSpace
     task: SearchTask
     budget: Budget
     config: TrainConfig
+    seed_network: SeedNetwork | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +84,8 @@ class Outcome:
         architecture: The network to be trained from scratch.
         why: Why it is not within the budget's band; empty where it is.
         estimate: The comparing loss (`SearchTask.loss`) that the strategy expects of it, as far as
-            it can tell; None where it makes no estimate.
+            it can tell, or another number that is less for what it takes to be better; None where
+            it makes no estimate.
         rivals: Other architectures with their estimates, best first, for a check of the estimates.
         images: Samples shown to networks, counted once for each network.
         minutes: Wall time of all runs that led here.

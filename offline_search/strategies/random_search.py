@@ -112,7 +112,8 @@ class RandomSearch:
         )
         task = problem.task.task(architecture, config)
         task.title = f"trial {index + 1} of {self.trials}"
-        result = train(task, architecture, config, out / "trials" / str(index))
+        place = out / "trials" / str(index)
+        result = train(task, architecture, config, place, problem.seed_network)
         trial.set_user_attr("minutes", result.minutes)
         trial.set_user_attr("images", result.images)
         return problem.task.estimate(result.network, architecture, _SCORE_SAMPLES)
@@ -161,6 +162,7 @@ class RandomSearch:
         config = {k: v for k, v in problem.config.to_json().items() if k not in free}
         budget = problem.budget
         decides = [problem.task.title, problem.space.to_json(), budget.amount, budget.meter.unit]
+        decides += [] if problem.seed_network is None else [problem.seed_network.digest]
         text = json.dumps([*decides, self.trials, self.mean_open, config], sort_keys=True)
         return f"random-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

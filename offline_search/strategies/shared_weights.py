@@ -36,17 +36,26 @@ ESTIMATE_SAMPLES = 128
 class SharedWeights:
     """A supernet with its optimiser."""
 
-    def __init__(self, problem: Problem, world: World) -> None:
-        """Fresh weights, the same in all processes of the world.
+    def __init__(self, problem: Problem, world: World, *, apart: bool = False) -> None:
+        """The first weights, the same in all processes of the world.
+
+        Args:
+            problem: Space, task and seed.
+            world: The processes.
+            apart: See `Supernet`.
 
         Raises:
+            ArchitectureError: The seed network is one of turns.
             TrainingError: The processes cannot share out the batches.
         """
         self.problem, self.world = problem, world
         config = problem.config
         self.device = world.device
         self.shards = world.share(config.shards)
-        self.supernet = Supernet(problem.space, problem.task.outputs, config.seed).to(self.device)
+        self.supernet = Supernet(problem.space, problem.task.outputs, config.seed, apart=apart)
+        if problem.seed_network is not None:
+            self.supernet.start_from(problem.seed_network.network)
+        self.supernet.to(self.device)
         self.optimizer = adamw(self.supernet, config)
 
     def rate(self, spent: float) -> float:
@@ -63,13 +72,34 @@ class SharedWeights:
         Raises:
             SearchError: The loss is not finite.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(spent)
-        for parameter in self.supernet.shared.values():
-            parameter.grad = None
+        self.forget_gradients()
         loss, _ = self.loss(architecture, batch)
         loss.backward()
-        seen = loss.detach().clone()
+        return self.apply_gradients(loss.detach().clone(), spent)
+
+    def forget_gradients(self) -> None:
+        """So that a step's gradients are its own."""
+        for parameter in self.supernet.shared.values():
+            parameter.grad = None
+
+    def scale_gradients(self, factor: float) -> None:
+        """Multiplies all that there are."""
+        reached = [p.grad for p in self.supernet.shared.values() if p.grad is not None]
+        if reached:
+            torch._foreach_mul_(reached, factor)
+
+    def apply_gradients(self, seen: Tensor, spent: float) -> float:
+        """Moves the weights by their gradients, those of all processes; returns the mean loss.
+
+        Args:
+            seen: This process's loss, a scalar on the device.
+            spent: Share of the compute, by which the rate is chosen.
+
+        Raises:
+            SearchError: The loss is not finite.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(spent)
         average_gradients(self.supernet.shared.values(), self.world, also=[seen])
         value = float(seen)
         if not math.isfinite(value):

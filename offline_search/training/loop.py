@@ -35,6 +35,7 @@ from offline_search.training.distributed import (
 from offline_search.training.feed import batches, to_input, worker_errors
 from offline_search.training.journal import Journal
 from offline_search.training.record import Recorder, summary
+from offline_search.training.seed_network import SeedNetwork
 from offline_search.training.shards import accumulate, split, statistics
 from offline_search.training.state import TrainState
 from offline_search.training.task import Batch, Task
@@ -70,8 +71,14 @@ class TrainResult:
     images: int
 
 
-def train(task: Task, architecture: Architecture, config: TrainConfig, out: Path) -> TrainResult:
-    """Trains, or goes on training, in the folder `out`.
+def train(
+    task: Task,
+    architecture: Architecture,
+    config: TrainConfig,
+    out: Path,
+    seed_network: SeedNetwork | None = None,
+) -> TrainResult:
+    """Trains, or goes on training, in the folder `out`; from fresh weights or a seed network's.
 
     `out` then holds config.json, architecture.json, checkpoint.safetensors, metrics.jsonl and
     tensorboard/, and at the end weights.safetensors (averaged weights) and result.json.
@@ -87,7 +94,7 @@ def train(task: Task, architecture: Architecture, config: TrainConfig, out: Path
         with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(config.threads)
-        state = TrainState(architecture, config, world.device, task.mining)
+        state = TrainState(architecture, config, world.device, task.mining, seed_network)
         checkpoint = out / CHECKPOINT_FILE
         if checkpoint.exists():
             state.restore(checkpoint)

@@ -23,6 +23,7 @@ from offline_search.training.checkpoint import (
 )
 from offline_search.training.config import TrainConfig, TrainingError
 from offline_search.training.mining import Mining
+from offline_search.training.seed_network import SeedNetwork
 
 _RNG = "rng.cpu"
 _SCORES = "mining.scores"
@@ -37,14 +38,23 @@ class TrainState:
         config: TrainConfig,
         device: torch.device,
         mining: Mining | None = None,
+        seed_network: SeedNetwork | None = None,
     ) -> None:
-        """The start of a training; equal on all processes that train together."""
+        """The start of a training; equal on all processes that train together.
+
+        Raises:
+            ArchitectureError: The seed network is one of turns, the other is not.
+        """
         self.mining = mining
+        self.seed_network = seed_network
         self.config = config
         self.architecture = architecture
         self.device = device
         torch.manual_seed(config.seed)
-        network = build(architecture, seed=config.seed).to(self.device)
+        network = build(architecture, seed=config.seed)
+        if seed_network is not None:
+            network.load_state_dict(seed_network.start_of(network))
+        network = network.to(self.device)
         self.network: Network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged: Network = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = adamw(self.network, config)
@@ -115,8 +125,8 @@ class TrainState:
         saved["config"] = {**_identifying(TrainConfig()), **saved["config"]}
         if saved != self.identity():
             raise TrainingError(
-                f"{path} belongs to a training with another architecture or configuration; "
-                "choose another folder, or delete it to start again"
+                f"{path} belongs to a training with another architecture, seed network or "
+                "configuration; choose another folder, or delete it to start again"
             )
         self.network.load_state_dict(without_prefix("network", tensors))
         self.averaged.load_state_dict(without_prefix("averaged", tensors))
@@ -129,7 +139,9 @@ class TrainState:
 
     def identity(self) -> dict[str, Any]:
         """What must agree between a checkpoint and the training that goes on from it."""
-        return {"architecture": self.architecture.digest, "config": _identifying(self.config)}
+        start = {} if self.seed_network is None else {"seed_network": self.seed_network.digest}
+        config = _identifying(self.config)
+        return {"architecture": self.architecture.digest, "config": config, **start}
 
 
 def _identifying(config: TrainConfig) -> dict[str, Any]:

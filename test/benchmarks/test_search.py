@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import search
-from benchmarks.search import Run, collect, load_thing, main, plan, recipe, run_all, run_one
+from benchmarks.runs import collect, run_all
+from benchmarks.search import KEY, Run, load_thing, main, plan, recipe, run_one
 from fpg_pose_ros.errors import DatasetError
 from offline_search.retrain import VALIDATION_SEED
 
@@ -85,7 +86,7 @@ def test_rows_are_collected_beside_those_of_other_machines(tmp_path: Path) -> No
     results.parent.mkdir()
     results.write_text(json.dumps([row(RUN, 0.1), row(elsewhere, 0.2)]))
     write_row(work, RUN, 0.3)
-    collect(work, results)
+    collect(work, results, KEY)
     assert json.loads(results.read_text()) == [row(elsewhere, 0.2), row(RUN, 0.3)]
 
 
@@ -102,7 +103,7 @@ def test_runs_that_fail_or_are_taken_are_named_and_stop_no_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = Run("spot", 10, "nonsense", 0, images=16)
-    assert run_all([broken, RUN], tmp_path, tmp_path / "search.json", jobs=2) == [broken]
+    assert run_all([broken, RUN], tmp_path, tmp_path / "search.json", 2, KEY) == [broken]
     said = capsys.readouterr().out
     assert f"{broken.name}: failed, see {tmp_path / broken.name / 'log'}" in said
     assert f"{RUN.name}: another instance is at it" in said

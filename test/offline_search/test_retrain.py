@@ -121,15 +121,19 @@ def test_equal_seeds_give_equal_networks_on_renders(tmp_path: Path, cache: Path)
 
 def test_architectures_come_from_presets_and_files(tmp_path: Path) -> None:
     assert load_architecture("demo", 16) == preset("demo", 16)
+    assert load_architecture("demo@64", 9) == replace(preset("demo", 9), input_size=(64, 64))
     path = tmp_path / "architecture.json"
     for document in (POSE.to_json(), {"architecture": POSE.to_json(), "macs": 1}):
         path.write_text(json.dumps(document))
         assert load_architecture(path, 16) == POSE
+        assert load_architecture(f"{path}@96", 16) == replace(POSE, input_size=(96, 96))
     path.write_text("{")
     with pytest.raises(ArchitectureError, match=r"architecture\.json"):
         load_architecture(path, 16)
     with pytest.raises(ArchitectureError, match="unknown preset 'huge'"):
         load_architecture("huge", 16)
+    with pytest.raises(ArchitectureError, match="multiples of the stride, 16"):
+        load_architecture("efficientpose_a@100", 16)
 
 
 def test_what_cannot_be_trained_is_refused_with_a_reason(tmp_path: Path) -> None:

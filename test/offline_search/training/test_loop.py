@@ -153,7 +153,7 @@ def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
 
 def test_another_configuration_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     learn(tmp_path, SHORT)
-    with pytest.raises(TrainingError, match="another architecture or configuration"):
+    with pytest.raises(TrainingError, match="another architecture, seed network or configuration"):
         learn(tmp_path, replace(SHORT, lr=1e-3))
     with pytest.raises(TrainingError, match="no finished training"):
         load_result(tmp_path / "nothing")
@@ -165,7 +165,7 @@ def test_a_training_from_before_a_setting_existed_goes_on_with_its_default(tmp_p
     del scalars["identity"]["config"]["shards"]
     save_checkpoint(tmp_path / CHECKPOINT_FILE, tensors, scalars)
     learn(tmp_path, SHORT)
-    with pytest.raises(TrainingError, match="another architecture or configuration"):
+    with pytest.raises(TrainingError, match="another architecture, seed network or configuration"):
         learn(tmp_path, replace(SHORT, shards=2))
 
 
