@@ -3,13 +3,16 @@
 
     python benchmarks/search_cost.py
 
-Three ways to take a training step (forward, backward, AdamW; batch of 8, one thread) are timed in
+Four ways to take a training step (forward, backward, AdamW; batch of 8, one thread) are timed in
 turn on the same random networks of space `small` at 30 million MACs:
 
     alone     the network by itself, as it is retrained
     gated     the search's step: the same network with slices of the shared weights
     mixture   every candidate of every layer, weighted by a softmax, as in differentiable search
               that mixes all operators
+    children  a step of PARSEC and FP-NAS: that many children of one operator a layer as there are
+              networks, one after another, their gradients added under importance weights; it is
+              timed by the child
 
 Each runs in a process of its own, so that its peak memory is its own. Ratios are of the same round.
 """
@@ -24,6 +27,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +40,7 @@ from offline_search.search_stages import make_problem
 from offline_search.space.architecture import Architecture
 from offline_search.space.meter import MacsMeter
 from offline_search.space.search_space import load_space
+from offline_search.strategies.importance import importance_gradient
 from offline_search.strategies.problem import Budget, Problem
 from offline_search.strategies.repair import random_preference, repair
 from offline_search.strategies.shared_weights import SharedWeights
@@ -45,7 +50,7 @@ from offline_search.training.distributed import ALONE
 from offline_search.training.feed import batches
 from offline_search.training.state import TrainState, adamw
 
-WAYS = ("alone", "gated", "mixture")
+WAYS = ("alone", "gated", "mixture", "children")
 _BUDGET = 30e6
 
 
@@ -77,6 +82,8 @@ def measure(way: str, networks: int) -> dict[str, float]:
     dataset = problem.task.training()
     batch = next(iter(batches(dataset, start=0, stop=1, batch=problem.config.batch, workers=0)))
     before = _peak_mb()
+    if way == "children":
+        return _children(problem, networks, batch, before)
     seconds = []
     shared = SharedWeights(problem, ALONE) if way != "alone" else None
     for number in range(networks):
@@ -86,6 +93,22 @@ def measure(way: str, networks: int) -> dict[str, float]:
         step()
         seconds.append(time.perf_counter() - began)
     return {"step_s": statistics.median(seconds), "peak_mb": _peak_mb() - before}
+
+
+def _children(
+    problem: Problem, count: int, batch: dict[str, torch.Tensor], before: float
+) -> dict[str, float]:
+    """See `measure`, of one step of so many children."""
+    shared = SharedWeights(problem, ALONE)
+    children = [_network(problem, number, most_open=1) for number in range(count)]
+    seconds = []
+    for _ in range(2):  # the first one allocates
+        began = time.perf_counter()
+        shared.forget_gradients()
+        _, mean = importance_gradient(shared, children, batch, temperature=0.1)
+        shared.apply_gradients(torch.tensor(mean), 0.5)
+        seconds.append((time.perf_counter() - began) / count)
+    return {"step_s": seconds[-1], "peak_mb": _peak_mb() - before}
 
 
 def _step(
@@ -123,8 +146,8 @@ def _step(
     return mixture
 
 
-def _network(problem: Problem, number: int) -> Architecture:
-    drawn = random_preference(problem.space, number, 1.5)
+def _network(problem: Problem, number: int, most_open: int | None = None) -> Architecture:
+    drawn = replace(random_preference(problem.space, number, 1.5), most_open=most_open)
     point = repair(problem.space, drawn, problem.budget, problem.task.outputs).point
     return problem.space.architecture(point, problem.task.outputs)
 

@@ -32,6 +32,7 @@ def course(record: SearchRecord) -> Section | None:
         *_weight_of_cost(trace, spent),
         *_losses(trace, spent),
         *_decision(trace, spent),
+        *_samples(trace, spent),
     ]
     text = (
         "Weights learn on one part of the data, gates on another, held-out part; both losses are "
@@ -39,7 +40,8 @@ def course(record: SearchRecord) -> Section | None:
         "operator by the probability of its gate; the discrete one is that of the network which "
         "the gates would give if the search ended there."
     )
-    return Section("course", "How the search went", text, [Charts(charts)])
+    told = record.outcome.get("course_text", text)
+    return Section("course", "How the search went", told, [Charts(charts)])
 
 
 def _cost(trace: Columns, spent: Sequence[float], outcome: Mapping[str, Any]) -> list[Chart]:
@@ -136,6 +138,19 @@ def _decision(trace: Columns, spent: Sequence[float]) -> list[Chart]:
     return [Chart("Decision", drawing, caption, legend)]
 
 
+def _samples(trace: Columns, spent: Sequence[float]) -> list[Chart]:
+    if "samples" not in trace or "nats" not in trace:
+        return []
+    drawing = line_chart(
+        [Series("networks", spent, trace["samples"], 0), Series("nats", spent, trace["nats"], 1)],
+        x=_PROGRESS,
+        y=Axis("networks, nats", 0.0),
+        description="networks sampled for a step, and the distribution's entropy over the search",
+    )
+    legend = [("networks for a step", 0), ("entropy of the distribution, nats", 1)]
+    return [Chart("Samples", drawing, "Few suffice where little is undecided.", legend)]
+
+
 def gates(record: SearchRecord) -> Section | None:
     """The heat maps of gates and of choices of structure."""
     if not record.gates or not record.gates["times"]:
@@ -179,7 +194,8 @@ def gates(record: SearchRecord) -> Section | None:
         else "Every operator of every layer has a gate of its own, so a layer may keep several; "
         "the choices of structure keep one each."
     )
-    return Section("gates", "What the gates did", text, blocks)
+    told = record.outcome.get("gates_text", text)
+    return Section("gates", "What the gates did", told, blocks)
 
 
 def _gene_title(name: str) -> str:

@@ -22,6 +22,7 @@ from offline_search.report.page import (
     render_page,
     write_page,
 )
+from offline_search.report.pruning_trace import pruning
 from offline_search.report.quantities import amount, decimal, share
 from offline_search.report.search_course import course, gates, trials
 from offline_search.report.search_record import SearchRecord, read_search
@@ -60,6 +61,7 @@ def search_report(record: SearchRecord, baselines: Sequence[Mapping[str, Any]] =
         _network(record),
         course(record),
         gates(record),
+        pruning(record),
         trials(record),
         pareto(record, baselines),
         ranking(record),

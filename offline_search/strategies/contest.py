@@ -19,6 +19,7 @@ from offline_search.space.architecture import Architecture
 from offline_search.space.search_space import Point
 from offline_search.strategies.problem import Problem, SearchError
 from offline_search.strategies.repair import (
+    NEVER,
     Preference,
     Repaired,
     derived_seed,
@@ -70,11 +71,22 @@ def contest(
                 raise
             continue
         network = problem.space.architecture(repaired.point, problem.task.outputs)
-        if network.digest in tried or (repaired.why and tried):
+        unwanted = repaired.why or _opens_closed(problem, preference, repaired.point)
+        if network.digest in tried or (unwanted and tried):
             continue
         tried[network.digest] = Contestant(repaired, network, estimate(network))
         bar.set_postfix_str(f"best {min(map(_estimate, tried.values())):.4g}")
     return sorted(tried.values(), key=_estimate)
+
+
+def _opens_closed(problem: Problem, preference: Preference, point: Point) -> bool:
+    """Whether a gate is open that is never to be."""
+    layers = zip(problem.space.slots, preference.gates, point.opened, strict=True)
+    return any(
+        values[slot.candidates.index(name)] <= NEVER
+        for slot, values, names in layers
+        for name in names
+    )
 
 
 def _candidate(
@@ -90,7 +102,7 @@ def _candidate(
     if done < 0.5:
         return _noisy(preference, rng)
     parent = best[int(rng.integers(len(best)))]
-    return _changed(problem, parent.repaired.point, preference.most_open, rng)
+    return _changed(problem, parent.repaired.point, preference, rng)
 
 
 def _noisy(preference: Preference, rng: np.random.Generator) -> Preference:
@@ -101,21 +113,22 @@ def _noisy(preference: Preference, rng: np.random.Generator) -> Preference:
 
 
 def _changed(
-    problem: Problem, point: Point, most_open: int | None, rng: np.random.Generator
+    problem: Problem, point: Point, preference: Preference, rng: np.random.Generator
 ) -> Preference:
-    """The point with some layers and genes drawn anew."""
+    """The point with some layers and genes drawn anew; what is never to be open stays closed."""
     space = problem.space
     gates = []
-    for slot, names in zip(space.slots, point.opened, strict=True):
+    for slot, names, learnt in zip(space.slots, point.opened, preference.gates, strict=True):
         own = np.where([name in names for name in slot.candidates], _PARENT_LOGIT, -_PARENT_LOGIT)
         fresh = random_logits(rng, len(slot.candidates), _MEAN_OPEN)
-        gates.append(fresh if rng.random() < _CHANGED_SLOTS else own)
+        chosen = fresh if rng.random() < _CHANGED_SLOTS else own
+        gates.append(np.where(learnt <= NEVER, NEVER, chosen))
     genes = []
     for gene, choice in zip(space.genes, point.choices, strict=True):
         own = np.where(np.arange(len(gene.choices)) == choice, 0.0, -2 * _PARENT_LOGIT)
         changed = rng.random() < _CHANGED_GENES
         genes.append(rng.gumbel(size=len(own)) if changed else own)
-    return Preference(tuple(gates), tuple(genes), most_open)
+    return Preference(tuple(gates), tuple(genes), preference.most_open)
 
 
 def _estimate(contestant: Contestant) -> float:

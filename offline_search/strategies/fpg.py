@@ -18,7 +18,6 @@ the expected cost is over the budget, so does the cheaper one.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,32 +29,22 @@ from torch import Tensor
 
 from offline_search.space.architecture import Architecture
 from offline_search.space.gates import Gate, SeveralGate, SingleGate
-from offline_search.space.meter import PriceList, price_list
+from offline_search.space.meter import PriceBook
 from offline_search.space.operators import OPERATORS
-from offline_search.strategies.contest import contest
+from offline_search.strategies.conclusion import Conclusion
 from offline_search.strategies.distribution import Distribution, Sample, generator
-from offline_search.strategies.problem import Outcome, Problem, SearchError
+from offline_search.strategies.logits import Logits
+from offline_search.strategies.problem import Outcome, Problem, check_settings
 from offline_search.strategies.registry import register
 from offline_search.strategies.repair import derived_seed
 from offline_search.strategies.session import FORWARD, TRAINING, Session
-from offline_search.strategies.shared_weights import (
-    CALIBRATION_SAMPLES,
-    ESTIMATE_SAMPLES,
-    SharedWeights,
-)
+from offline_search.strategies.shared_weights import SharedWeights
 from offline_search.strategies.start import Start, start
-from offline_search.training.checkpoint import (
-    optimizer_tensors,
-    restore_optimizer,
-    with_prefix,
-    without_prefix,
-)
 from offline_search.training.distributed import World, average_tensors, joined
 
 _GATES: Final[Mapping[str, Gate]] = {"several": SeveralGate(), "single": SingleGate()}
 _WEIGHT, _LOGIT, _START = range(3)  # purposes of random numbers
 _GREATEST_MULTIPLIER = 10.0
-_IMAGES_OF_AN_ESTIMATE = CALIBRATION_SAMPLES + ESTIMATE_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -101,7 +90,7 @@ class FpgSettings:
         Raises:
             SearchError: One is out of range.
         """
-        for name, fits, wanted in (
+        rules = (
             ("gate", self.gate in _GATES, "several or single"),
             ("contest", 0 <= self.contest < 1, "in [0, 1)"),
             ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
@@ -115,10 +104,8 @@ class FpgSettings:
             ("multiplier", self.multiplier >= 0, "0 or more"),
             ("multiplier_rate", self.multiplier_rate >= 0, "0 or more"),
             ("log_base", self.log_base > 1, "above 1"),
-        ):
-            if not fits:
-                value = getattr(self, name)
-                raise SearchError(f"strategy fpg: {name} must be {wanted}, got {value!r}")
+        )
+        check_settings("fpg", self, rules)
 
 
 @register(
@@ -149,22 +136,16 @@ class _Search:
         self.space, self.budget = problem.space, problem.budget
         self.seed, self.outputs = problem.config.seed, problem.task.outputs
         self.weights = SharedWeights(problem, world)
-        self._prices: dict[tuple[int, ...], PriceList] = {}
+        self.prices = PriceBook(self.space, self.outputs, self.budget.meter)
         begin = self._start()
         self.distribution = Distribution(
             self.space, _GATES[settings.gate], begin.gates, begin.genes
         )
-        self.optimizer = torch.optim.Adam(
-            self.distribution.parameters(),
-            lr=settings.logit_rate,
-            betas=(0.5, 0.999),
-            weight_decay=1e-3,
-        )
+        self.logits = Logits(self.distribution.parameters(), settings.logit_rate, world)
         self.multiplier = settings.multiplier
         self.turn = 0
-        share, images = settings.contest, TRAINING * problem.config.images
-        self.evaluations = max(1, int(share * images / _IMAGES_OF_AN_ESTIMATE))
-        self.until = max(0.5, 1.0 - self.evaluations * _IMAGES_OF_AN_ESTIMATE / images)
+        self.conclusion = Conclusion(problem, settings.contest)
+        self.until = self.conclusion.until
         self.session = Session(problem, world, out)
 
     def run(self) -> Outcome:
@@ -178,27 +159,9 @@ class _Search:
             else:
                 self._weight_step(step)
                 self.turn += self._progress() >= self.settings.warmup
-        began = time.monotonic()
-        ranked = contest(
-            self.problem,
-            self.distribution.preference(),
-            self.weights.estimate,
-            self.evaluations,
-        )
-        best, *others = ranked
-        return Outcome(
-            architecture=best.architecture,
-            why=best.repaired.why,
-            estimate=best.estimate,
-            rivals=tuple((rival.architecture, rival.estimate) for rival in others),
-            images=session.images + len(ranked) * _IMAGES_OF_AN_ESTIMATE,
-            minutes=(session.seconds + time.monotonic() - began) / 60.0,
-            details={
-                "settings": asdict(self.settings),
-                "steps": session.step,
-                "compared": len(ranked),
-            },
-        )
+        details = {"settings": asdict(self.settings)}
+        preference = self.distribution.preference()
+        return self.conclusion.outcome(session, self.weights, preference, details)
 
     # --- weights
 
@@ -225,7 +188,7 @@ class _Search:
         advantage = advantage + (cost_term - self._cost_term(rival)).detach() / 2
         likelier = self.distribution.log_probability(sample.choices)
         likelier = likelier - self.distribution.log_probability(rival)
-        self._move_logits(loss + cost_term + advantage * likelier)
+        self.logits.move(loss + cost_term + advantage * likelier)
         self._raise_multiplier(sample.choices, loss.detach())
 
     @torch.no_grad()
@@ -246,7 +209,7 @@ class _Search:
         losses = []
         for choices in (first, second):
             gates = self.distribution.gates_at_cost(
-                noise, self._price_list(choices), self.budget.amount
+                noise, self.prices.of(choices), self.budget.amount
             )
             network = self._architecture(Sample(choices, gates))
             losses.append(self.weights.loss(network, batch)[1])
@@ -276,16 +239,6 @@ class _Search:
         network = self.space.architecture(widened.point(self.space, probes), self.outputs)
         self.session.spend(self.budget.meter.total(network), TRAINING)
         return self.weights.loss(network, batch, widened.weights(probes))[0]
-
-    def _move_logits(self, total: Tensor) -> None:
-        logits = self.distribution.parameters()
-        # Of the logits only: gradients of the weights are neither wanted nor paid for.
-        gradients = torch.autograd.grad(total, logits, materialize_grads=True)
-        sent = [gradient.to(self.world.device) for gradient in gradients]
-        average_tensors(sent, self.world)
-        for value, gradient in zip(logits, sent, strict=True):
-            value.grad = gradient.to(value.device)
-        self.optimizer.step()
 
     def _raise_multiplier(self, choices: tuple[int, ...], loss: Tensor) -> None:
         average_tensors([loss], self.world)
@@ -317,18 +270,13 @@ class _Search:
         return self.multiplier * (cost / self.budget.amount - 1.0).clamp_min(0.0)
 
     def _expected_cost(self, choices: tuple[int, ...]) -> Tensor:
-        return self.distribution.expected_cost(self._price_list(choices))
-
-    def _price_list(self, choices: tuple[int, ...]) -> PriceList:
-        if choices not in self._prices:
-            self._prices[choices] = price_list(self.space, choices, self.outputs, self.budget.meter)
-        return self._prices[choices]
+        return self.distribution.expected_cost(self.prices.of(choices))
 
     def _start(self) -> Start:
         wanted = self.settings.start * self.budget.amount
         rng = np.random.default_rng(derived_seed(self.seed, _START))
         gate, favoured = _GATES[self.settings.gate], self.settings.seed_operator
-        return start(self.space, gate, self._price_list, wanted, favoured, rng)
+        return start(self.space, gate, self.prices.of, wanted, favoured, rng)
 
     # --- the rest
 
@@ -346,19 +294,10 @@ class _Search:
         return self.space.architecture(sample.point(self.space), self.outputs)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        logits = {str(i): value for i, value in enumerate(self.distribution.parameters())}
-        tensors = {
-            **self.weights.tensors(),
-            **with_prefix("logits", logits),
-            **with_prefix("adam", optimizer_tensors(self.optimizer)),
-        }
+        tensors = {**self.weights.tensors(), **self.logits.tensors()}
         return tensors, {"multiplier": self.multiplier, "turn": self.turn}
 
     def _restore(self, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]) -> None:
         self.weights.restore(tensors)
-        logits = without_prefix("logits", tensors)
-        with torch.no_grad():
-            for index, value in enumerate(self.distribution.parameters()):
-                value.copy_(logits[str(index)])
-        restore_optimizer(self.optimizer, without_prefix("adam", tensors))
+        self.logits.restore(tensors)
         self.multiplier, self.turn = float(scalars["multiplier"]), int(scalars["turn"])

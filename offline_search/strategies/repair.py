@@ -24,6 +24,8 @@ from offline_search.space.meter import PriceList, price_list
 from offline_search.space.search_space import Point, SearchSpace
 from offline_search.strategies.problem import Budget, SearchError
 
+NEVER: Final = -1e6
+"""Log-odds of a gate that is not to be opened."""
 # Each move brings the cost nearer to the band: so many are never needed.
 _MOST_MOVES: Final = 2000
 # Once a network is found, less likely structures seldom lead to a likelier one.

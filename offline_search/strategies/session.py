@@ -61,7 +61,7 @@ class Session:
         self.seconds = 0.0
         self._compute = 0.0
         self._streams = {"training": 0, "held_out": 0}
-        self._loaders: dict[str, Iterator[dict[str, Tensor]]] = {}
+        self._loaders: dict[str, tuple[int | None, Iterator[dict[str, Tensor]]]] = {}
         self._figures: dict[str, list[float]] = {}
         self._times: list[dict[str, Any]] = []
 
@@ -76,11 +76,18 @@ class Session:
         self.images += self.problem.config.batch
         self._compute += passes * cost * self.problem.config.batch
 
-    def batch(self, stream: str) -> dict[str, Tensor]:
-        """The next batch of the stream `training` or `held_out`."""
-        if stream not in self._loaders:
+    def batch(self, stream: str, easiest_of: int | None = None) -> dict[str, Tensor]:
+        """The next batch of the stream `training` or `held_out`.
+
+        Args:
+            stream: Which.
+            easiest_of: See `SearchTask.training`; another number than in the call before makes
+                worker processes start anew.
+        """
+        if stream not in self._loaders or self._loaders[stream][0] != easiest_of:
             task, config = self.problem.task, self.problem.config
-            dataset = task.training() if stream == "training" else task.held_out()
+            samples = task.training if stream == "training" else task.held_out
+            dataset = samples(easiest_of)
             loader = batches(
                 dataset,
                 start=self._streams[stream],
@@ -89,10 +96,10 @@ class Session:
                 workers=config.workers,
                 world=self.world,
             )
-            self._loaders[stream] = iter(loader)
+            self._loaders[stream] = (easiest_of, iter(loader))
         self._streams[stream] += 1
         with worker_errors():
-            return next(self._loaders[stream])
+            return next(self._loaders[stream][1])
 
     def note(self, figures: Mapping[str, float]) -> None:
         """Adds figures to the next row of the journal, which shows their means."""

@@ -34,6 +34,11 @@ class PoseSampleLike(Protocol):
         ...
 
     @property
+    def visible_fraction(self) -> float:
+        """How much of the object nothing stands before, 0 to 1; read only where samples compare."""
+        ...
+
+    @property
     def T_camera_object(self) -> Array:
         """(4, 4), m."""
         ...

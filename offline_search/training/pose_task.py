@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from fpg_pose_ros.objects import ObjectModel
 from offline_search.space.architecture import Architecture
 from offline_search.training.config import TrainConfig, TrainingError
+from offline_search.training.hardness import easiest
 from offline_search.training.loss import heatmap_loss, mask_loss, simcc_loss, to_cells
 from offline_search.training.mining import Key, Mining
 from offline_search.training.pose_labels import (
@@ -32,14 +33,31 @@ _MASK_WEIGHT: Final = 2.0
 class _EncodedPoses(Dataset[dict[str, Tensor]]):
     """Samples as tensors: image (H, W, 3) uint8, keypoints (S, K, 2) float32 crop px."""
 
-    def __init__(self, samples: Samples[PoseSampleLike], model: ObjectModel, *, mask: bool) -> None:
+    def __init__(
+        self,
+        samples: Samples[PoseSampleLike],
+        model: ObjectModel,
+        *,
+        mask: bool,
+        easiest_of: int | None = None,
+    ) -> None:
         self.samples = samples
         self.model = model
         self.mask = mask
+        self.easiest_of = easiest_of
         self.symmetries = model.symmetries.transforms(CONTINUOUS_STEPS)
 
     def __getitem__(self, key: int | Key) -> dict[str, Tensor]:
+        if self.easiest_of is not None and isinstance(key, int):
+            sample, found = easiest(self.samples, self.model, key, self.easiest_of)
+            return {**self._encoded(sample), "hardness": torch.from_numpy(found).float()}
         sample = self.samples.showing(*key) if isinstance(key, tuple) else self.samples[key]  # type: ignore[attr-defined]
+        encoded = self._encoded(sample)
+        if isinstance(key, tuple):
+            encoded["view"] = torch.tensor(key[1])
+        return encoded
+
+    def _encoded(self, sample: PoseSampleLike) -> dict[str, Tensor]:
         labels = symmetric_labels(sample, self.model, self.symmetries)
         encoded = {
             "image": torch.from_numpy(np.ascontiguousarray(sample.image)),
@@ -47,8 +65,6 @@ class _EncodedPoses(Dataset[dict[str, Tensor]]):
         }
         if self.mask:
             encoded["mask"] = torch.from_numpy(np.ascontiguousarray(sample.mask))
-        if isinstance(key, tuple):
-            encoded["view"] = torch.tensor(key[1])
         return encoded
 
 
@@ -91,9 +107,15 @@ class PoseTask:
             )
         self.mining = Mining.of(self.samples, self.config)
 
-    def dataset(self) -> Dataset[dict[str, Tensor]]:
-        """See `Task`."""
-        return _EncodedPoses(self.samples, self.model, mask=self.architecture.head.mask)
+    def dataset(self, easiest_of: int | None = None) -> Dataset[dict[str, Tensor]]:
+        """See `Task`.
+
+        Args:
+            easiest_of: Each sample is the easiest of so many, and comes with its `hardness` (3,),
+                see `hardness.hardness`; None: as they come, unmeasured.
+        """
+        mask = self.architecture.head.mask
+        return _EncodedPoses(self.samples, self.model, mask=mask, easiest_of=easiest_of)
 
     def loss(self, outputs: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Divergence of the maps and cover; the share of keypoints within 5 % of the crop (PCK)."""

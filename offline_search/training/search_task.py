@@ -37,12 +37,17 @@ class SearchTask(Protocol):
         """Keypoints."""
         ...
 
-    def training(self) -> Dataset[dict[str, Tensor]]:
-        """Encoded samples for the weights."""
+    def training(self, easiest_of: int | None = None) -> Dataset[dict[str, Tensor]]:
+        """Encoded samples for the weights.
+
+        Args:
+            easiest_of: Each sample is the easiest of so many, and comes with its `hardness` (3,):
+                hidden, small, foreshortened, 0 to 1 each. None: as they come, unmeasured.
+        """
         ...
 
-    def held_out(self) -> Dataset[dict[str, Tensor]]:
-        """Encoded samples, of other renders, for the choice of the architecture."""
+    def held_out(self, easiest_of: int | None = None) -> Dataset[dict[str, Tensor]]:
+        """As `training`, of other renders, for the choice of the architecture."""
         ...
 
     def inputs(self, batch: Batch, architecture: Architecture, device: torch.device) -> Tensor:
@@ -94,13 +99,13 @@ class PoseSearchTask:
         """See `SearchTask`."""
         return len(self.model.keypoints)
 
-    def training(self) -> Dataset[dict[str, Tensor]]:
+    def training(self, easiest_of: int | None = None) -> Dataset[dict[str, Tensor]]:
         """See `SearchTask`."""
-        return self.samples.dataset()
+        return self.samples.dataset(easiest_of)
 
-    def held_out(self) -> Dataset[dict[str, Tensor]]:
+    def held_out(self, easiest_of: int | None = None) -> Dataset[dict[str, Tensor]]:
         """See `SearchTask`."""
-        return self.unseen.dataset()
+        return self.unseen.dataset(easiest_of)
 
     def inputs(self, batch: Batch, architecture: Architecture, device: torch.device) -> Tensor:
         """See `SearchTask`."""

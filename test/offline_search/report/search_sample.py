@@ -142,6 +142,28 @@ def trials(space: str = "small", count: int = 30) -> list[dict[str, Any]]:
     return rows
 
 
+def pruning(space: str = "small", stages: Sequence[int] = (3, 2, 1)) -> list[dict[str, Any]]:
+    """As a strategy that prunes notes its stages: the last half of each layer's names falls."""
+    rng, left = np.random.default_rng(6), [slot.candidates for slot in load_space(space).slots]
+    trace = []
+    for number, easiest_of in enumerate(stages):
+        last = number == len(stages) - 1
+        after = [names if last else names[: -(-len(names) // 2)] for names in left]
+        layers = [
+            {
+                "left": list(kept),
+                "fell": [name for name in names if name not in kept],
+                "effects": {name: round(float(rng.normal()) * 0.02, 5) for name in names},
+            }
+            for names, kept in zip(left, after, strict=True)
+        ]
+        hardness = {"hidden": 0.05 * number, "small": 0.3, "foreshortened": 0.2 + 0.1 * number}
+        shares = {"spent": (number + 1) / len(stages), "compared": 400}
+        trace.append({"easiest_of": easiest_of, **shares, "hardness": hardness, "layers": layers})
+        left = after
+    return trace
+
+
 def baselines(macs: Sequence[float] = (10e6, 30e6, 60e6)) -> list[Mapping[str, Any]]:
     """Rows of other methods, three seeds each."""
     rng = np.random.default_rng(3)

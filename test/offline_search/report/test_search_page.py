@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from search_sample import baselines, change, trials, write_json, write_search
+from search_sample import baselines, change, pruning, trials, write_json, write_search
 
 from offline_search.report.search_page import write_search_report
 from offline_search.report.search_record import SearchRecordError
@@ -73,6 +73,14 @@ def test_a_page_is_one_file_that_fetches_nothing(out: Path) -> None:
     assert "@media print" in shown.html
 
 
+def test_the_page_says_what_the_weights_start_from(out: Path) -> None:
+    assert page(out).text.count("from scratch") == 2
+    change(out, seed_network="runs/a128")
+    seeded = page(out).text
+    assert "from scratch" not in seeded
+    assert seeded.count("from the weights of the seed network runs/a128") == 2
+
+
 def test_a_search_whose_retraining_is_missing_has_a_report(out: Path) -> None:
     shutil.rmtree(out / "retrain")
     shown = page(out)
@@ -104,6 +112,19 @@ def test_gates_of_which_one_stays_are_told_from_others(out: Path) -> None:
     change(out, settings={"gate": "single"})
     shown = page(out)
     assert "compete for one place" in shown.text
+
+
+def test_what_was_pruned_is_told_stage_by_stage(out: Path) -> None:
+    change(out, strategy="da_nas", pruning=pruning(), gates_text="Drawn evenly from what is left.")
+    shown = page(out)
+    assert shown.sections.index("pruning") == shown.sections.index("gates") + 1
+    for words in ("easiest of 3", "easiest of 2", "all samples", "fell after stage 2", "hidden"):
+        assert words in shown.text
+    assert "fell after stage 3" not in shown.text
+    assert "Drawn evenly from what is left." in shown.text
+    effect = pruning()[0]["layers"][0]["effects"]["conv_k3"]
+    assert f"conv_k3\N{NO-BREAK SPACE}{1e3 * effect:+.1f}" in shown.text
+    assert "pruning" not in page(write_search(out / "other")).sections
 
 
 def test_the_best_trial_so_far_is_that_of_the_least_loss(out: Path) -> None:

@@ -34,6 +34,7 @@ class DrawnSample:
     T_camera_object: np.ndarray
     K: np.ndarray
     A: np.ndarray
+    visible_fraction: float = 1.0
 
 
 @dataclass(frozen=True)
