@@ -18,7 +18,7 @@ from typing import BinaryIO, Final, TypeVar
 from fpg_pose_ros.bundle_schema import MANIFEST
 from fpg_pose_ros.errors import BundleError
 
-MAX_BYTES: Final = 64 * 2**20
+MAX_BYTES: Final = 128 * 2**20
 MAX_MANIFEST_BYTES: Final = 4 * 2**20
 MAX_FILES: Final = 256
 # A zip of files that cannot be compressed is a little larger than they are.

@@ -13,7 +13,7 @@ from fpg_pose_ros.nodes.bundles import find_bundle
 from fpg_pose_ros.nodes.settings import Settings
 from fpg_pose_ros.tracking import PoseTracker
 
-# Each holds up to 64 MiB, and whoever may call the service may ask for any number.
+# Each holds up to 128 MiB, and whoever may call the service may ask for any number.
 MAX_BUNDLES: Final = 16
 
 

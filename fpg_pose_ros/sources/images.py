@@ -13,6 +13,8 @@ from fpg_pose_ros.errors import FpgPoseError, quoted
 
 # Nothing larger is looked at: a message that claims more is broken or hostile.
 MAX_PIXELS: Final = 64_000_000
+# OpenCV warps no larger ones.
+MAX_SIDE: Final = 2**15 - 2
 
 
 class ImageError(FpgPoseError):
@@ -82,6 +84,8 @@ def check_size(columns: int, rows: int) -> None:
         raise ImageError(f"image is {columns}x{rows} pixels; it must not be empty")
     if rows * columns > MAX_PIXELS:
         raise ImageError(f"image is {columns}x{rows} pixels; more than {MAX_PIXELS} is refused")
+    if max(rows, columns) > MAX_SIDE:
+        raise ImageError(f"image is {columns}x{rows} pixels; a side above {MAX_SIDE} is refused")
 
 
 def image_to_rgb(message: ImageMessage) -> NDArray[np.uint8]:

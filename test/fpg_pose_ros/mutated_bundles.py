@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 import safetensors.numpy
 
-from fpg_pose_ros.bundle import MANIFEST, MESHES, WEIGHTS
+from fpg_pose_ros.bundle import MANIFEST, MAX_BYTES, MESHES, WEIGHTS
 from fpg_pose_ros.bundle_files import read_contents
 from fpg_pose_ros.bundle_schema import seal
 
@@ -381,7 +381,7 @@ def _zip_trick(files: Files, rng: np.random.Generator, canary: Path) -> bytes:
             for number in range(300):
                 archive.writestr(f"f{number}.onnx", b"")
         elif trick == 5:
-            archive.writestr("bomb.onnx", bytes(65 * 2**20), zipfile.ZIP_DEFLATED)
+            archive.writestr("bomb.onnx", bytes(MAX_BYTES + 2**20), zipfile.ZIP_DEFLATED)
         elif trick == 6:
             archive.writestr("folder/", b"")
         else:

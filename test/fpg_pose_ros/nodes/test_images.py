@@ -194,6 +194,7 @@ def test_a_view_with_strides_of_its_own_is_written_right() -> None:
         ({"width": 0}, "must not be empty"),
         ({"height": 0}, "must not be empty"),
         ({"width": 2**31, "height": 2**31}, "is refused"),
+        ({"width": 2**15, "height": 1}, "a side above 32766 is refused"),
         ({"step": 20}, "step is 20"),
         ({"width": 8}, "step is 21"),
         ({"height": 6}, "data holds 105 bytes"),

@@ -109,12 +109,12 @@ class Flow:
         return self.counts()
 
 
-def all_accounted(counts: Counter[str], sent: int) -> dict[str, int]:
+def all_accounted(counts: Counter[str], sent: int, node: NodeProcess) -> dict[str, int]:
     """Returns the counts by cause; every message must be among them."""
     causes = {key: value for key, value in counts.items() if key.startswith("dropped: ")}
     assert counts["received"] == sent
     assert counts["processed"] + sum(causes.values()) == sent
-    assert "dropped: internal" not in causes, "an error that the node does not know came up"
+    assert "dropped: internal" not in causes, f"an error it does not know:\n{node.output}"
     return {"sent": sent, "received": counts["received"], "processed": counts["processed"]} | {
         key.replace(": ", "_").replace(" ", "_"): value for key, value in causes.items()
     }
@@ -143,7 +143,7 @@ def test_malformed_images(
         message = hostile.image(recipe, flow.time())
         flow.send_info_for(message)
         flow.send(message)
-    count(**all_accounted(flow.settle(hostile.image), flow.sent))
+    count(**all_accounted(flow.settle(hostile.image), flow.sent, node))
 
 
 def test_malformed_camera_infos(
@@ -155,7 +155,7 @@ def test_malformed_camera_infos(
         stamp = flow.time()
         flow.infos.publish(hostile.camera_info(recipe, stamp))
         flow.send(hostile.image({}, stamp))
-    count(**all_accounted(flow.settle(hostile.image), flow.sent))
+    count(**all_accounted(flow.settle(hostile.image), flow.sent, node))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_malformed_compressed_images(
         message = hostile.compressed_image(recipe, flow.time())
         flow.infos.publish(camera_to_info(hostile.CAMERA, message.header))
         flow.send(message)
-    count(**all_accounted(flow.settle(hostile.compressed_image), flow.sent))
+    count(**all_accounted(flow.settle(hostile.compressed_image), flow.sent, node))
 
 
 def test_bytes_that_are_no_messages(
