@@ -7,9 +7,11 @@ ros2 launch fpg_pose_ros pose.launch.py image:=/camera/image_raw camera_info:=/c
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import (
+    AndSubstitution,
     EnvironmentVariable,
     EqualsSubstitution,
     LaunchConfiguration,
+    NotSubstitution,
     PathJoinSubstitution,
 )
 from launch_ros.actions import Node
@@ -64,10 +66,18 @@ ARGUMENTS = [
         choices=["true", "false"],
         description="Publish rendered images of a moving object on the camera's topics.",
     ),
+    DeclareLaunchArgument(
+        "demo_object",
+        default_value="",
+        description="What demo_camera shows: an object file, or a built-in object's name. "
+        "Empty: as params_file says.",
+    ),
 ]
 
 NAMESPACE = LaunchConfiguration("namespace")
 BUNDLE = LaunchConfiguration("bundle")
+DEMO_CAMERA = LaunchConfiguration("demo_camera")
+DEMO_OBJECT = LaunchConfiguration("demo_object")
 PARAMETERS = [
     LaunchConfiguration("params_file"),
     {"use_sim_time": LaunchConfiguration("use_sim_time")},
@@ -101,9 +111,27 @@ def pose_node(extra_parameters: list[dict[str, LaunchConfiguration]], condition:
     )
 
 
+def camera_node(
+    extra_parameters: list[dict[str, LaunchConfiguration]], condition: Condition
+) -> Node:
+    """Returns the demonstration camera, if the condition holds."""
+    return Node(
+        package="fpg_pose_ros",
+        executable="camera_node",
+        name="camera_node",
+        namespace=NAMESPACE,
+        ros_arguments=["--enclave", "/fpg_pose_ros/camera_node"],
+        parameters=[*PARAMETERS, {"source": "render", "loop": True}, *extra_parameters],
+        remappings=CAMERA_TOPICS,
+        output="screen",
+        condition=condition,
+    )
+
+
 def generate_launch_description() -> LaunchDescription:
     """Describes what runs."""
     as_configured = EqualsSubstitution(BUNDLE, "")
+    usual_object = EqualsSubstitution(DEMO_OBJECT, "")
     return LaunchDescription(
         [
             *ARGUMENTS,
@@ -127,16 +155,10 @@ def generate_launch_description() -> LaunchDescription:
             ),
             pose_node([], IfCondition(as_configured)),
             pose_node([{"bundle": BUNDLE}], UnlessCondition(as_configured)),
-            Node(
-                package="fpg_pose_ros",
-                executable="camera_node",
-                name="camera_node",
-                namespace=NAMESPACE,
-                ros_arguments=["--enclave", "/fpg_pose_ros/camera_node"],
-                parameters=[*PARAMETERS, {"source": "render", "loop": True}],
-                remappings=CAMERA_TOPICS,
-                output="screen",
-                condition=IfCondition(LaunchConfiguration("demo_camera")),
+            camera_node([], IfCondition(AndSubstitution(DEMO_CAMERA, usual_object))),
+            camera_node(
+                [{"object": DEMO_OBJECT}],
+                IfCondition(AndSubstitution(DEMO_CAMERA, NotSubstitution(usual_object))),
             ),
         ]
     )

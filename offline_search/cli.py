@@ -144,10 +144,14 @@ Backend = Annotated[
 @object_app.command("create")
 def object_create(
     mesh: Annotated[Path, typer.Argument(help="Any mesh that trimesh reads.")],
-    units: Annotated[Units, typer.Option(help="Of the mesh's coordinates.")],
     name: Annotated[str, typer.Option(help="Of the object: letters, digits, _ and -.")],
     out: Annotated[Path, typer.Option(help="Folder of object files.")] = Path("objects"),
+    units: Annotated[Units | None, typer.Option(help="Of the mesh's coordinates.")] = None,
     scale: Annotated[float, typer.Option(help="Further factor on the coordinates.")] = 1.0,
+    diameter: Annotated[
+        float | None,
+        typer.Option(help="Instead: how far the object's farthest points are apart, m.", min=0),
+    ] = None,
     texture: Annotated[Path | None, typer.Option(help="If the mesh names none.")] = None,
     symmetries: Annotated[
         Path | None, typer.Option(help="YAML or JSON: {discrete: [...], continuous: [...]}.")
@@ -165,10 +169,11 @@ def object_create(
 
     thing = create(
         mesh,
-        units=units.value,
         name=name,
         out=out,
+        units=units.value if units else None,
         scale=scale,
+        size=diameter,
         texture=texture,
         symmetries=symmetries,
         parts=parts,

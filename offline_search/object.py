@@ -17,10 +17,11 @@ from offline_search.data.objects import RenderableObject
 def create(
     mesh: Path,
     *,
-    units: str,
     name: str,
     out: Path = Path("objects"),
+    units: str | None = None,
     scale: float = 1.0,
+    size: float | None = None,
     texture: Path | None = None,
     symmetries: Path | None = None,
     parts: str = "4",
@@ -31,10 +32,11 @@ def create(
 
     Args:
         mesh: any mesh that trimesh reads.
-        units: of its coordinates: m, cm, mm or inch.
         name: of the object.
         out: folder of object files.
+        units: of the mesh's coordinates: m, cm, mm or inch.
         scale: further factor on the coordinates.
+        size: the object's diameter, m, instead of units and scale.
         texture: picture for a mesh whose file names none.
         symmetries: YAML or JSON file in the object file's form.
         parts: how many parts to find by clustering, or a YAML or JSON file {part: [indices]}.
@@ -44,12 +46,18 @@ def create(
     Raises:
         MeshError: the mesh or an entry cannot be used.
     """
+    if (units is None) == (size is None) or (size is not None and scale != 1.0):
+        raise MeshError(
+            f"how large is {mesh}? Give the --units of its coordinates (and --scale), or, where "
+            "they are not known, the object's --diameter in metres"
+        )
     return create_object(
         mesh,
-        units=units,
         name=name,
         out=out,
+        units=units or "m",
         scale=scale,
+        size=size,
         texture=texture,
         symmetries=_mapping(symmetries) if symmetries else None,
         parts=int(parts) if parts.isdigit() else _mapping(Path(parts)),
@@ -59,15 +67,20 @@ def create(
 
 
 def describe(thing: RenderableObject) -> str:
-    """Returns a line on an object: size, keypoints, parts, symmetries."""
-    model = thing.model
+    """Returns a line on an object: size, keypoints, parts, symmetries, look."""
+    model, mesh = thing.model, thing.mesh
+    if mesh.texture is not None and mesh.uv is not None:
+        look = "texture of {1} x {0} px".format(*mesh.texture.shape)
+    else:
+        look = "none: it is guessed" if mesh.vertex_colors is None else "colours of its vertices"
     facts = {
         "name": model.name,
         "diameter_m": round(model.diameter, 4),
         "keypoints": len(model.keypoints),
         "parts": {part: len(indices) for part, indices in model.parts.items()},
         "symmetric": bool(model.symmetries),
-        "faces": len(thing.mesh.faces),
+        "look": look,
+        "faces": len(mesh.faces),
         "light_faces": len(model.mesh.faces),
     }
     return json.dumps(facts)

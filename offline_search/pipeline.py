@@ -76,6 +76,7 @@ def pipeline(
     finished = out / BUNDLE_FOLDER
     if (finished / MANIFEST).exists():
         print(f"{finished} is complete already", file=sys.stderr)
+        _print_verdict(plan, read_bundle(finished).manifest["metrics"])
         return finished
     with _stage(out, "render"):
         render_layers(all_stores(plan.works, cache), jobs=jobs)
@@ -93,7 +94,19 @@ def pipeline(
         metrics = judge(plan, bundle)
     manifest = complete_manifest(plan, bundle, metrics, command or own_command(), _minutes(out))
     write_bundle(finished, manifest, bundle.files)
+    _print_verdict(plan, metrics)
     return finished
+
+
+def _print_verdict(plan: Plan, metrics: Mapping[str, Any]) -> None:
+    """A line on stderr for each object: how many of the poses are right."""
+    for thing in plan.things:
+        scores = metrics[thing.model.name]
+        print(
+            f"{thing.model.name}: the pose is right (ADD(-S) below a tenth of the diameter) in "
+            f"{scores['add01']:.1%} of {scores['targets']} held-out rendered frames",
+            file=sys.stderr,
+        )
 
 
 def _draft(plan: Plan) -> Bundle:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from scipy.spatial.distance import pdist
 
 from fpg_pose_ros.errors import MeshError
 from fpg_pose_ros.objects import MAX_DIAMETER_M
+from offline_search.data.mesh_look import look_of
 
 Array = NDArray[np.float64]
 
@@ -107,6 +108,43 @@ def read_mesh(
     """
     if units not in UNITS:
         raise MeshError(f"units {units!r} are not known; say one of {', '.join(UNITS)}")
+    loaded = _load(path)
+    factor = UNITS[units] * scale
+    vertices = np.asarray(loaded.vertices, dtype=np.float64) * factor
+    faces = np.asarray(loaded.faces, dtype=np.int32)
+    used = vertices[np.unique(faces)]
+    if not np.isfinite(used).all():
+        raise MeshError(
+            f"mesh {path} holds coordinates that are not finite; repair and export it again"
+        )
+    check_size(str(path), diameter(used), units)
+    uv, picture, colors = look_of(loaded)
+    if texture is not None:
+        picture = read_picture(texture)
+        if uv is None:
+            raise MeshError(
+                f"mesh {path} has no texture coordinates for texture {texture}; leave it out"
+            )
+    return TexturedMesh(vertices, faces, uv, picture, colors)
+
+
+def scale_to(path: Path, size: float) -> float:
+    """Returns the `scale` that makes a mesh, read as metres, `size` (m) in diameter.
+
+    Raises:
+        MeshError: the mesh is unreadable or empty, or nothing can have that size.
+    """
+    if not MIN_DIAMETER_M <= size <= MAX_DIAMETER_M:
+        raise MeshError(
+            f"diameter {size:g} m: objects of {MIN_DIAMETER_M:g} to {MAX_DIAMETER_M:g} m are meant"
+        )
+    loaded = _load(path)
+    across = diameter(np.asarray(loaded.vertices, dtype=np.float64)[np.unique(loaded.faces)])
+    return float(f"{size / across:.9g}") if across > 0 else 1.0
+
+
+def _load(path: Path) -> trimesh.Trimesh:
+    """What trimesh makes of a file, in its own units."""
     if not path.is_file():
         raise MeshError(f"mesh {path} does not exist; give the path of a mesh file")
     try:
@@ -118,23 +156,7 @@ def read_mesh(
         ) from error
     if not isinstance(loaded, trimesh.Trimesh) or len(loaded.faces) == 0:
         raise MeshError(f"mesh {path} holds no triangles; export the surface, not points or curves")
-    factor = UNITS[units] * scale
-    vertices = np.asarray(loaded.vertices, dtype=np.float64) * factor
-    faces = np.asarray(loaded.faces, dtype=np.int32)
-    used = vertices[np.unique(faces)]
-    if not np.isfinite(used).all():
-        raise MeshError(
-            f"mesh {path} holds coordinates that are not finite; repair and export it again"
-        )
-    check_size(str(path), diameter(used), units)
-    uv, picture, colors = _look(loaded)
-    if texture is not None:
-        picture = read_picture(texture)
-        if uv is None:
-            raise MeshError(
-                f"mesh {path} has no texture coordinates for texture {texture}; leave it out"
-            )
-    return TexturedMesh(vertices, faces, uv, picture, colors)
+    return loaded
 
 
 def check_size(what: str, size: float, units: str) -> None:
@@ -161,31 +183,6 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise MeshError(f"texture {path} cannot be read; give a PNG or JPEG picture")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def _look(
-    loaded: trimesh.Trimesh,
-) -> tuple[Array | None, NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
-    """Returns (uv, texture, vertex colours) of a loaded mesh; what it lacks is None."""
-    count = len(loaded.vertices)
-    visual: Any = loaded.visual
-    if visual.kind == "texture":
-        material = visual.material
-        uv = None if visual.uv is None else np.asarray(visual.uv, dtype=np.float64)
-        image = getattr(material, "baseColorTexture", None)
-        if image is None:
-            image = getattr(material, "image", None)
-        # trimesh stands in a 2x2 grey picture where a file names none
-        if uv is not None and len(uv) == count:
-            if image is not None and min(image.size) > 2:
-                return uv, np.asarray(image.convert("RGB"), dtype=np.uint8), None
-            plain = np.asarray(material.main_color, dtype=np.uint8)[:3]
-            return uv, None, np.tile(plain, (count, 1))
-        plain = np.asarray(material.main_color, dtype=np.uint8)[:3]
-        return None, None, np.tile(plain, (count, 1))
-    if visual.kind in ("vertex", "face"):
-        return None, None, np.asarray(visual.vertex_colors, dtype=np.uint8)[:, :3].copy()
-    return None, None, None
 
 
 def _first_line(error: Exception) -> str:

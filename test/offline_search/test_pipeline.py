@@ -72,12 +72,15 @@ def test_the_network_that_was_found_is_the_one_that_is_trained(searched_run: Pat
     assert "network" in (searched_run / "search-spot" / "report.html").read_text()
 
 
-def test_a_finished_run_is_left_as_it_is(tiny_run: Path, layer_cache: Path) -> None:
+def test_a_finished_run_is_left_as_it_is_and_says_how_good_it_is(
+    tiny_run: Path, layer_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     held = json.loads((tiny_run / "pipeline.json").read_text())
     request = Request(**{**held, "objects": tuple(held["objects"])})
     before = (tiny_run / "bundle" / "bundle.json").read_bytes()
     assert pipeline(request, tiny_run, cache=layer_cache) == tiny_run / "bundle"
     assert (tiny_run / "bundle" / "bundle.json").read_bytes() == before
+    assert "% of 2 held-out rendered frames" in capsys.readouterr().err
 
 
 GIVEN = ("--architecture", "demo")

@@ -69,6 +69,7 @@ def test_every_launch_argument_is_described() -> None:
         "use_sim_time",
         "rviz",
         "demo_camera",
+        "demo_object",
     }
     assert all(text.endswith(".") for text in described.values())
 

@@ -55,20 +55,49 @@ def test_keypoints_are_far_apart(mug: Path, tmp_path: Path) -> None:
 
 def test_material_and_texture_beside_a_mesh_come_along(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    source.mkdir()
-    cv2.imwrite(str(source / "skin.png"), np.full((8, 8, 3), (10, 20, 200), np.uint8))
+    mesh = write_thing(source, "skin.png")
     cv2.imwrite(str(source / "other.png"), np.zeros((8, 8, 3), np.uint8))
-    (source / "thing.mtl").write_text("newmtl skin\nmap_Kd skin.png\n")
+    made = create_object(mesh, units="m", name="thing", out=tmp_path / "objects")
+    copied = {file.name for file in (tmp_path / "objects" / "thing").iterdir()}
+    assert copied == {"thing.obj", "thing.mtl", "skin.png"}
+    assert made.mesh.texture is not None
+    assert made.mesh.texture[0, 0].tolist() == [200, 20, 10]
+
+
+def write_thing(source: Path, picture: str) -> Path:
+    """Writes an OBJ into `source` whose material names a picture."""
+    source.mkdir()
+    (source / "thing.mtl").write_text(f"newmtl skin\nmap_Kd {picture}\n")
     (source / "thing.obj").write_text(
         "mtllib thing.mtl\nv 0 0 0\nv 0.1 0 0\nv 0 0.1 0\nv 0 0 0.1\n"
         "vt 0 0\nvt 1 0\nvt 0 1\nusemtl skin\n"
         "f 1/1 3/2 2/3\nf 1/1 2/2 4/3\nf 2/1 3/2 4/3\nf 3/1 1/2 4/3\n"
     )
-    made = create_object(source / "thing.obj", units="m", name="thing", out=tmp_path / "objects")
-    copied = {file.name for file in (tmp_path / "objects" / "thing").iterdir()}
-    assert copied == {"thing.obj", "thing.mtl", "skin.png"}
+    target = source / picture
+    target.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(target), np.full((8, 8, 3), (10, 20, 200), np.uint8))
+    return source / "thing.obj"
+
+
+def test_a_texture_in_a_folder_below_comes_along(tmp_path: Path) -> None:
+    mesh = write_thing(tmp_path / "source", "textures/skin.png")
+    made = create_object(mesh, units="m", name="thing", out=tmp_path / "objects")
+    assert (tmp_path / "objects" / "thing" / "textures" / "skin.png").is_file()
     assert made.mesh.texture is not None
     assert made.mesh.texture[0, 0].tolist() == [200, 20, 10]
+    assert json.loads(describe(made))["look"] == "texture of 8 x 8 px"
+
+
+def test_a_size_makes_units_needless(mug: Path, tmp_path: Path) -> None:
+    made = create_object(mug, size=0.25, name="mug", out=tmp_path / "objects")
+    assert made.model.diameter == pytest.approx(0.25, abs=1e-6)
+    assert np.abs(made.model.keypoints).max() < 0.25
+
+
+def test_the_command_wants_either_units_or_a_size(mug: Path, tmp_path: Path) -> None:
+    for given in ({}, {"units": "mm", "size": 0.1}, {"size": 0.1, "scale": 2.0}):
+        with pytest.raises(MeshError, match=r"Give the --units .* or.* --diameter"):
+            create(mug, name="mug", out=tmp_path / "objects", **given)  # type: ignore[arg-type]
 
 
 def test_parts_are_neighbours() -> None:
@@ -87,6 +116,7 @@ def test_parts_are_neighbours() -> None:
         ({"keypoints": 3}, "3 keypoints: use 4 to 64"),
         ({"parts": 99}, "99 parts of 16 keypoints"),
         ({"units": "m"}, "are its units mm"),
+        ({"size": 0.0}, "diameter 0 m: objects of 0.002 to 50 m"),
         ({"symmetries": {"discrete": [[1.0]]}}, r"symmetries\.discrete\[0\]"),
         ({"views": {"elevation_deg": [1]}}, r"views\.elevation_deg"),
     ],
@@ -121,6 +151,7 @@ def test_the_command_reads_symmetries_parts_and_views_from_files(mug: Path, tmp_
     assert made.views.elevation_deg == (0.0, 80.0)
     facts = json.loads(describe(made))
     assert facts["symmetric"] is True
+    assert facts["look"] == "none: it is guessed"
     assert facts["parts"] == {"handle": 2, "body": 3}
 
 

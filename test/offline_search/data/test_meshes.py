@@ -142,6 +142,34 @@ def test_a_plain_material_becomes_its_colour(tmp_path: Path) -> None:
     assert (mesh.vertex_colors == [255, 0, 0]).all()
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_parts_of_a_gltf_scene_keep_their_places_and_colours(
+    tmp_path: Path, parts: int
+) -> None:
+    scene = trimesh.Scene()
+    # linear light, as glTF wants it, and the same as displayed
+    for place, linear in list(enumerate(([0, 119, 238], [255, 55, 0])))[:parts]:
+        box = trimesh.creation.box(extents=(0.1, 0.1, 0.1))
+        material = trimesh.visual.material.PBRMaterial(baseColorFactor=[*linear, 255])
+        box.visual = trimesh.visual.TextureVisuals(material=material)
+        scene.add_geometry(box, transform=trimesh.transformations.translation_matrix([place, 0, 0]))
+    scene.export(tmp_path / "scene.glb")
+    mesh = read_mesh(tmp_path / "scene.glb", "m")
+    assert_allclose(mesh.vertices.max(axis=0), [parts - 0.95, 0.05, 0.05])
+    displayed = [[0, 182, 247], [255, 128, 0]]
+    for place in range(parts):
+        there = np.abs(mesh.vertices[:, 0] - place) < 0.1
+        if mesh.texture is None:
+            assert mesh.vertex_colors is not None
+            colors = mesh.vertex_colors[there]
+        else:
+            assert mesh.uv is not None
+            height, width = mesh.texture.shape[:2]
+            column, row = (mesh.uv[there] * [width, height]).astype(int).T
+            colors = mesh.texture[height - 1 - row, column]
+        assert (colors == displayed[place]).all()
+
+
 def test_the_diameter_is_that_of_all_pairs(spot: RenderableObject) -> None:
     used = spot.mesh.vertices[np.unique(spot.mesh.faces)]
     assert diameter(used) == pytest.approx(float(pdist(used).max()), abs=1e-12)
