@@ -36,11 +36,17 @@ from offline_search.pipeline import Request, pipeline
 from offline_search.training.checkpoint import write_atomic
 
 
-def train(dataset: BopDataset, ids: Mapping[int, str], options: argparse.Namespace) -> Path:
-    """Make the objects and train on renders of them; returns the bundle's folder."""
-    objects = options.work / "objects"
+def make_objects(dataset: BopDataset, ids: Mapping[int, str], options: argparse.Namespace) -> Path:
+    """Make the object files that are not there yet; returns their folder."""
+    objects: Path = options.work / "objects"
     for obj_id, name in ids.items():
         lmo_object(dataset, obj_id, name, objects)
+    return objects
+
+
+def train(dataset: BopDataset, ids: Mapping[int, str], options: argparse.Namespace) -> Path:
+    """Make the objects and train on renders of them; returns the bundle's folder."""
+    objects = make_objects(dataset, ids, options)
     request = Request(
         objects=tuple(str(objects / f"{name}.yaml") for name in ids.values()),
         images=options.images,
@@ -132,6 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         dataset = BopDataset(options.data)
         ids = named_objects(options.objects)
+        if options.objects_only:
+            print(make_objects(dataset, ids, options))
+            return 0
         bundle = options.bundle or train(dataset, ids, options)
         ids = object_ids(options.objects, read_bundle(bundle))
         rows = run(dataset, bundle, ids, options)
@@ -196,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
         default="can=5,driller=8",
         help="NAME=NUMBER, comma-separated; all: the eight of LM-O",
     )
+    add("--objects-only", action="store_true", help="make the object files and end")
     add("--bundle", type=Path, help="use this bundle, train nothing")
     add("--images", type=int, default=200_000, help="training samples of each pose network")
     add("--locator-images", type=int, help="training samples of the locator; half of --images")

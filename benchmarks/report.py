@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 PICTURE = ROOT / "docs" / "images" / "search.svg"
-_ABLATION, _NODE, _SEARCH = "ablation", "node", "search"
+_ABLATION, _LMO, _NODE, _SEARCH = "ablation", "lmo", "node", "search"
 
 # Of each results file: heading of a column, key of the row, how to print its value.
 _LMO_COLUMNS = (
@@ -97,7 +97,6 @@ _BACKENDS_COLUMNS = (
 _COLUMNS_OF = {
     "backends": _BACKENDS_COLUMNS,
     "latency": _LATENCY_COLUMNS,
-    "lmo": _LMO_COLUMNS,
     "search_cost": _SEARCH_COST_COLUMNS,
     "distributed": _DISTRIBUTED_COLUMNS,
 }
@@ -113,9 +112,30 @@ def section(name: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) ->
         lines = report_ablation.lines(rows)
     elif name == _NODE and isinstance(rows, Mapping):
         lines = report_node.lines(rows)
+    elif name == _LMO:
+        lines = _table(with_all_objects(rows), _LMO_COLUMNS)
     else:
         lines = _table(rows, _COLUMNS_OF.get(name, _LMO_COLUMNS))
     return "\n".join([_marker("begin", name), "", *lines, "", _marker("end", name)])
+
+
+def with_all_objects(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of LM-O, after those of each bundle one of all its targets together."""
+    bundles: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        bundles.setdefault(row.get("bundle_hash", ""), []).append(row)
+    shown: list[Mapping[str, Any]] = []
+    for each in bundles.values():
+        shown += each
+        if len(each) > 1:
+            targets = sum(row["targets"] for row in each)
+            recalls = {
+                key: sum(row[key] * row["targets"] for row in each) / targets
+                for key in ("add01", "mssd_recall", "mspd_recall")
+            }
+            misses = sum(row["misses"] for row in each)
+            shown.append({"object": "*together*", "targets": targets, "misses": misses, **recalls})
+    return shown
 
 
 def _searches(rows: Sequence[Mapping[str, Any]]) -> list[str]:

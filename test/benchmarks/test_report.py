@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from benchmarks.report import PAGE, RESULTS, pictures, render, section, with_section
+import pytest
+
+from benchmarks.report import (
+    PAGE,
+    RESULTS,
+    pictures,
+    render,
+    section,
+    with_all_objects,
+    with_section,
+)
 from benchmarks.report_search import groups, picture
 
 ROW = {
@@ -56,6 +66,18 @@ def test_a_row_shows_its_figures_and_what_is_unknown() -> None:
     assert shown["training, min"] == "61"
     assert shown["rotation, median deg"] == shown["seed"] == "-"
     assert "python benchmarks/lmo_through_ros.py" in lines
+
+
+def test_objects_of_a_bundle_are_summed_up_by_their_targets() -> None:
+    figures = {"mssd_recall": 0.2, "mspd_recall": 0.4, "bundle_hash": "1"}
+    can = {"object": "can", "targets": 30, "misses": 3, "add01": 0.1, **figures}
+    cat = {**can, "object": "cat", "targets": 10, "misses": 2, "add01": 0.5}
+    alone = {**can, "bundle_hash": "2"}
+    shown = with_all_objects([can, cat, alone])
+    assert shown[:2] + shown[3:] == [can, cat, alone]
+    assert (shown[2]["targets"], shown[2]["misses"]) == (40, 5)
+    assert shown[2]["add01"] == pytest.approx(0.2)
+    assert shown[2]["mspd_recall"] == pytest.approx(0.4)
 
 
 def test_a_section_is_replaced_and_the_rest_of_the_page_kept() -> None:
