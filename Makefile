@@ -80,7 +80,7 @@ $(DONE)/torch: requirements/torch.in $(DONE)/locked
 	$(INSTALL) "$${from[@]}" -r $<
 	@touch $@
 
-$(DONE)/project: pyproject.toml requirements/runtime.in requirements/train.in requirements/torch.in requirements/openvino.in requirements/photorealistic.in requirements/rasteriser.in $(DONE)/locked
+$(DONE)/project: pyproject.toml requirements/runtime.in requirements/train.in requirements/torch.in requirements/openvino.in requirements/photorealistic.in requirements/rasteriser.in requirements/postgresql.in $(DONE)/locked
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -111,7 +111,11 @@ Renderer = Annotated[
 ]
 Space = Annotated[str, typer.Option(help="Name or YAML file of the space that is searched.")]
 Strategy = Annotated[
-    str, typer.Option(help="How it is searched: a name that `fpg-pose search --list` shows.")
+    str | None,
+    typer.Option(
+        help="How it is searched: a name that `fpg-pose search --list` shows; by default fpg, of "
+        "a space of fabrics posenfs."
+    ),
 ]
 StrategySettings = Annotated[str, typer.Option(help="The strategy's own settings, JSON.")]
 PoseArchitecture = Annotated[
@@ -333,7 +337,7 @@ def search(
         str | None, typer.Option(help="Instead: most time of an inference here, such as 8ms.")
     ] = None,
     space: Space = "small",
-    strategy: Strategy = "fpg",
+    strategy: Strategy = None,
     strategy_settings: StrategySettings = "{}",
     seed: Seed = 0,
     images: SearchImages = 10_000,
@@ -360,6 +364,8 @@ def search(
     from offline_search.search import SearchRequest, known
     from offline_search.search import search as run
     from offline_search.search_stages import parse_macs, parse_milliseconds
+    from offline_search.space.search_space import load_space
+    from offline_search.strategies.registry import default_strategy
 
     if show:
         listed = known()
@@ -378,7 +384,7 @@ def search(
         unit="MACs" if budget is not None else "ms",
         data=data,
         space=space,
-        strategy=strategy,
+        strategy=strategy or default_strategy(load_space(space)),
         strategy_settings=_json(strategy_settings, "--strategy-settings"),
         seed=seed,
         images=images,
@@ -425,7 +431,7 @@ def pipeline(
         typer.Option(help="Most MACs of a pose network; a search is for 30M by default."),
     ] = None,
     space: Space = "small",
-    strategy: Strategy = "fpg",
+    strategy: Strategy = None,
     strategy_settings: StrategySettings = "{}",
     search_images: SearchImages = 8_000,
     locator_architecture: Annotated[str, typer.Option(help="Preset or JSON file.")] = "locator",
@@ -455,6 +461,8 @@ def pipeline(
     """Make a bundle: render, search, train, calibrate, judge, pack; run again, it goes on."""
     from offline_search.pipeline import Request
     from offline_search.pipeline import pipeline as run
+    from offline_search.space.search_space import load_space
+    from offline_search.strategies.registry import default_strategy
 
     request = Request(
         objects=tuple(objects),
@@ -463,7 +471,7 @@ def pipeline(
         architecture=architecture,
         budget_macs=_budget(budget, architecture, "30M"),
         space=space,
-        strategy=strategy,
+        strategy=strategy or default_strategy(load_space(space)),
         strategy_settings=_json(strategy_settings, "--strategy-settings"),
         search_images=search_images,
         locator_architecture=locator_architecture,

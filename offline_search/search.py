@@ -34,6 +34,7 @@ from offline_search.report.examples import write_examples
 from offline_search.report.machine import machine, own_command
 from offline_search.report.search_page import write_search_report
 from offline_search.search_stages import check, find, found, make_problem, rank
+from offline_search.space.fabric_space import FabricSpace
 from offline_search.space.meter import MacsMeter, Meter
 from offline_search.space.search_space import SearchSpace, load_space, space_names
 from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
@@ -199,7 +200,7 @@ def problem_of(request: SearchRequest, cache: Path | None = None) -> Problem:
     source = pose_source(request.objects, request.data, cache)
     config = request.config(request.images)
     seed_network = load_seed_network(request.seed_network) if request.seed_network else None
-    return make_problem(source, space, Budget(request.budget, meter), config, seed_network)
+    return make_problem(source, space, Budget(request.budget, meter), config, seed_network, cache)
 
 
 def layer_stores(problem: Problem) -> list[LayerStore]:
@@ -223,11 +224,17 @@ def known() -> dict[str, list[dict[str, Any]]]:
             {
                 "name": space.name,
                 "log10_size": round(space.log10_size, 3),
-                "summary": f"10^{space.log10_size:.1f} architectures, {len(space.slots)} layers",
+                "summary": f"10^{space.log10_size:.1f} architectures, {_layers(space)}",
             }
             for space in spaces
         ],
     }
+
+
+def _layers(space: SearchSpace) -> str:
+    if isinstance(space, FabricSpace):
+        return f"fabrics of {len(space.places)} cells"
+    return f"{len(space.slots)} layers"
 
 
 def _retrain(
@@ -248,6 +255,8 @@ def _retrain(
 def _meter(unit: str, space: SearchSpace, cache: Path | None) -> Meter:
     if unit == "MACs":
         return MacsMeter()
+    if isinstance(space, FabricSpace):
+        raise SearchError("fabrics are searched for a budget of MACs: give --budget, such as 30M")
     # Imported late: a budget of MACs needs no runtime.
     from offline_search.latency import LatencyMeter
 

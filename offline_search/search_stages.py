@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +17,11 @@ from offline_search.data.sources import PoseSource, Split
 from offline_search.retrain import CROP_MARGIN, curriculum, make_pose_task
 from offline_search.space.architecture import Architecture, ArchitectureError
 from offline_search.space.cost import cost
+from offline_search.space.fabric_space import FabricSpace
 from offline_search.space.search_space import Point, SearchSpace
-from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
-from offline_search.strategies.registry import make_strategy
+from offline_search.strategies.fabric_budget import roomy
+from offline_search.strategies.problem import Budget, Clock, Outcome, Problem, SearchError
+from offline_search.strategies.registry import check_space, make_strategy
 from offline_search.strategies.repair import random_preference, repair
 from offline_search.training.checkpoint import write_atomic
 from offline_search.training.config import TrainConfig
@@ -77,10 +80,12 @@ def make_problem(
     budget: Budget,
     config: TrainConfig,
     seed_network: SeedNetwork | None = None,
+    cache: Path | None = None,
 ) -> Problem:
     """The search for an object's pose network.
 
-    All input sizes share samples of the largest one, and renders of one size.
+    All input sizes share samples of the largest one, and renders of one size. Measured times are
+    kept in the folder `cache`, the user's cache folder by default.
     """
     largest = space.largest_input
     side = config.layer_px or layer_resolution(largest, CROP_MARGIN)
@@ -109,7 +114,14 @@ def make_problem(
         largest,
         lambda architecture, wanted: make_pose_task(source, architecture, wanted),
     )
-    return Problem(space, task, budget, config, seed_network)
+    return Problem(space, task, budget, config, partial(_clock, cache), seed_network)
+
+
+def _clock(cache: Path | None) -> Clock:
+    # Imported late: most searches need no runtime.
+    from offline_search.latency import LatencyMeter
+
+    return LatencyMeter(cache)
 
 
 def _any_network(space: SearchSpace, outputs: int) -> Architecture:
@@ -143,10 +155,14 @@ def check(
         seed: The search's.
 
     Raises:
-        SearchError: The strategy or one of its settings is unknown, or no network is within the
-            budget.
+        SearchError: The strategy or one of its settings is unknown, it does not search such a
+            space, or no network is within the budget.
     """
     make_strategy(strategy, settings)
+    check_space(strategy, space)
+    if isinstance(space, FabricSpace):
+        roomy(space, outputs, budget, 1.0)
+        return
     repair(space, random_preference(space, seed, mean_open=1.0), budget, outputs)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from offline_search.latency.fit import Fit
 from offline_search.latency.graphs import network_graph
@@ -60,6 +61,11 @@ class LatencyMeter:
         self.threads = threads
         self._file = TableFile(folder, threads)
         self._table = self._file.read()
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What times depend on: processor, runtime, its version and threads."""
+        return self._file.machine
 
     @property
     def parts(self) -> Mapping[str, Fit]:

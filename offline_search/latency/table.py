@@ -102,4 +102,5 @@ def _table(document: Mapping[str, Any]) -> Table:
         for name, fit in document["parts"].items()
     }
     networks = {str(digest): float(ms) for digest, ms in document["networks"].items()}
-    return Table(int(document["block"]), parts, networks)
+    block = document["block"]  # None while only whole networks are measured
+    return Table(None if block is None else int(block), parts, networks)

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from offline_search.report.svg import text
+from offline_search.space.fabric import FINEST
 
 WIDTH = 1040
 _TOP, _BOTTOM = 24, 296
@@ -52,6 +53,14 @@ def parts(architecture: Mapping[str, Any]) -> list[Part]:
 
 def _head(architecture: Mapping[str, Any], size: tuple[int, int]) -> Part:
     head = architecture["head"]
+    if "fabric" in architecture:
+        height, width = (side // FINEST for side in architecture["input_size"])
+        fabrics = tuple(
+            f"{len(part['cells'])} cells for {part['name']}"
+            for part in architecture["fabric"]["parts"]
+        )
+        outputs = int(head["outputs"]) + bool(head["mask"])
+        return Part("head · fabrics of the parts", fabrics, (height, width), outputs, 1)
     widths, outputs = list(head["width"]), int(head["outputs"])
     if head["kind"] == "simcc":
         bins = tuple(side * int(head["bins_per_pixel"]) for side in architecture["input_size"])

@@ -14,6 +14,7 @@ from offline_search.report.quantities import amount
 from offline_search.report.search_record import Columns, SearchRecord
 from offline_search.report.svg import Axis, Band, Series, line_chart
 from offline_search.space.architecture import Architecture
+from offline_search.space.fabric_architecture import FabricArchitecture
 from offline_search.space.search_space import describe_choice
 
 _PROGRESS: Final = Axis("share of the search, %", 0.0, 100.0)
@@ -158,11 +159,11 @@ def gates(record: SearchRecord) -> Section | None:
     times, found = record.gates["times"], record.architecture
     operators = [
         Panel(
-            f"layer {slot['layer'] + 1}",
+            _slot_title(found, slot),
             slot["candidates"],
             [time["gates"][index] for time in times],
             _kept(found, slot),
-            f"stage {slot['stage'] + 1}",
+            _group_title(found, slot),
         )
         for index, slot in enumerate(record.gates["slots"])
     ]
@@ -215,8 +216,24 @@ def _choices(found: Architecture) -> dict[str, str]:
     }
 
 
+def _slot_title(found: Architecture, slot: Mapping[str, Any]) -> str:
+    """Fabrics have two slots a cell: its connections, then its operations."""
+    if isinstance(found, FabricArchitecture):
+        return f"cell {slot['layer'] // 2 + 1}"
+    return f"layer {slot['layer'] + 1}"
+
+
+def _group_title(found: Architecture, slot: Mapping[str, Any]) -> str:
+    if isinstance(found, FabricArchitecture):
+        return found.fabric.parts[int(slot["stage"])].name
+    return f"stage {slot['stage'] + 1}"
+
+
 def _kept(found: Architecture, slot: Mapping[str, Any]) -> Sequence[str]:
     stage, layer = int(slot["stage"]), int(slot["layer"])
+    if isinstance(found, FabricArchitecture):
+        cell = found.fabric.parts[stage].cells[layer // 2]
+        return cell.operations if layer % 2 else cell.connections
     if stage < len(found.stages) and layer < len(found.stages[stage].layers):
         return found.stages[stage].layers[layer]
     return ()
@@ -254,8 +271,9 @@ def trials(record: SearchRecord) -> Section | None:
         Chart("Loss", score, "Of each candidate after its brief training.", legend),
         Chart("Cost", cost, "Of each candidate."),
     ]
-    text = (
+    drawn = (
         f"{len(rows)} candidates were drawn at random and trained briefly from scratch; the one of "
         "the least loss was kept."
     )
+    text = record.outcome.get("trials_text", drawn)
     return Section("trials", "What was tried", text, [Charts(charts)])

@@ -27,6 +27,7 @@ from offline_search.report.quantities import amount, decimal, share
 from offline_search.report.search_course import course, gates, trials
 from offline_search.report.search_record import SearchRecord, read_search
 from offline_search.report.search_scores import pareto, ranking, retraining
+from offline_search.report.time_front import time_front
 
 REPORT_FILE = "report.html"
 
@@ -63,6 +64,7 @@ def search_report(record: SearchRecord, baselines: Sequence[Mapping[str, Any]] =
         gates(record),
         pruning(record),
         trials(record),
+        time_front(record),
         pareto(record, baselines),
         ranking(record),
         retraining(record),

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+# Register fabrics: any architecture and any space can be read, built and priced.
+import offline_search.space.fabric_network
+import offline_search.space.fabric_space  # noqa: F401
 from offline_search.space.architecture import Architecture, ArchitectureError, Head, Stage
 from offline_search.space.cost import Cost, cost
 

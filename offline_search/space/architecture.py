@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from fpg_pose_ros.errors import FpgPoseError
 
@@ -192,6 +192,9 @@ class Architecture:
         Raises:
             ArchitectureError: A field is missing, unknown or out of range.
         """
+        for name, read in READERS.items():
+            if name in document:
+                return read(document)
         try:
             head = dict(document["head"])
             head["width"] = tuple(head["width"])
@@ -209,6 +212,10 @@ class Architecture:
             raise ArchitectureError(
                 f"architecture: not of the expected form ({error!r})"
             ) from error
+
+
+READERS: Final[dict[str, Callable[[Mapping[str, Any]], Architecture]]] = {}
+"""What reads an architecture of another kind, by the field that only this kind has."""
 
 
 def _stage(document: Mapping[str, Any]) -> Stage:

@@ -53,8 +53,9 @@ def stem_cost(architecture: Architecture) -> Cost:
     )
 
 
+@singledispatch
 def head_cost(architecture: Architecture) -> Cost:
-    """Of the head alone."""
+    """Of the head alone; other descriptions than ours can register theirs, as with `cost`."""
     height, width = architecture.input_size
     size = height // architecture.stride, width // architecture.stride
     _, price = HEADS[architecture.head.kind]

@@ -8,7 +8,7 @@ and opens one or more of the candidate operators of each *slot* (layer). Spaces 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, combinations, product
@@ -275,9 +275,16 @@ def load_space(source: str | Path) -> SearchSpace:
             )
     try:
         document = yaml.safe_load(path.read_text())
+        for entry, read in SPACE_READERS.items():
+            if entry in document:
+                return read(path.stem, document, path.parent)
         return _space(path.stem, document)
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ArchitectureError(f"{path}: describes no search space ({error!r})") from error
+
+
+SPACE_READERS: Final[dict[str, Callable[[str, Mapping[str, Any], Path], SearchSpace]]] = {}
+"""(name, document, its folder) -> a space of another kind, by the entry that only this kind has."""
 
 
 def space_names() -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from fpg_pose_ros.errors import FpgPoseError
 from offline_search.space.architecture import Architecture
@@ -56,6 +56,23 @@ class Budget:
         return self.low * self.amount <= cost <= self.amount
 
 
+class Clock(Protocol):
+    """Tells how long networks take on this machine in the robot's runtime."""
+
+    @property
+    def machine(self) -> Mapping[str, Any]:
+        """What times depend on; those of different machines do not compare."""
+        ...
+
+    def measure(self, architecture: Architecture) -> float:
+        """Of the whole network, ms: measured once, then remembered."""
+        ...
+
+    def total(self, architecture: Architecture) -> float:
+        """The same from the times of its parts, measured once for all networks, ms."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A search's task.
@@ -66,6 +83,7 @@ class Problem:
         budget: What the network may cost.
         config: How weights are trained. `images` is the search's compute, whatever the strategy:
             that of training a network of just the budget on so many samples.
+        clock: Makes a `Clock`, for strategies that weigh time, whatever the budget counts.
         seed_network: What all weights start from, those of a supernet too; None: fresh ones.
     """
 
@@ -73,6 +91,7 @@ class Problem:
     task: SearchTask
     budget: Budget
     config: TrainConfig
+    clock: Callable[[], Clock]
     seed_network: SeedNetwork | None = None
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Protocol
 
+from offline_search.space.fabric_space import FabricSpace
+from offline_search.space.search_space import SearchSpace
 from offline_search.strategies.problem import Outcome, Problem, SearchError
 
 
@@ -34,24 +36,26 @@ class Entry:
         paper: Title and where it is to be read.
         summary: A line.
         make: The class; its keyword arguments are the strategy's settings.
+        fabrics: Whether it searches fabrics (`FabricSpace`) in place of layers.
     """
 
     name: str
     paper: str
     summary: str
     make: Callable[..., Strategy]
+    fabrics: bool = False
 
 
 _ENTRIES: dict[str, Entry] = {}
 
 
 def register(
-    name: str, *, paper: str, summary: str
+    name: str, *, paper: str, summary: str, fabrics: bool = False
 ) -> Callable[[Callable[..., Strategy]], Callable[..., Strategy]]:
     """Puts a class under a name."""
 
     def add(make: Callable[..., Strategy]) -> Callable[..., Strategy]:
-        _ENTRIES[name] = Entry(name, paper, summary, make)
+        _ENTRIES[name] = Entry(name, paper, summary, make, fabrics)
         return make
 
     return add
@@ -64,16 +68,43 @@ def strategies() -> tuple[Entry, ...]:
     return tuple(_ENTRIES[name] for name in sorted(_ENTRIES))
 
 
+def find_strategy(name: str) -> Entry:
+    """The strategy of that name.
+
+    Raises:
+        SearchError: There is none.
+    """
+    known = {entry.name: entry for entry in strategies()}
+    if name not in known:
+        raise SearchError(f"unknown strategy {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
 def make_strategy(name: str, settings: Mapping[str, Any]) -> Strategy:
     """The strategy of that name with those settings.
 
     Raises:
         SearchError: There is none, or it does not know a setting.
     """
-    known = {entry.name: entry for entry in strategies()}
-    if name not in known:
-        raise SearchError(f"unknown strategy {name!r}; there are {', '.join(known)}")
     try:
-        return known[name].make(**settings)
+        return find_strategy(name).make(**settings)
     except TypeError as error:
         raise SearchError(f"strategy {name}: {error}") from None
+
+
+def default_strategy(space: SearchSpace) -> str:
+    """What searches a space where nothing else is asked for."""
+    return "posenfs" if isinstance(space, FabricSpace) else "fpg"
+
+
+def check_space(name: str, space: SearchSpace) -> None:
+    """Whether the strategy of that name can search that space.
+
+    Raises:
+        SearchError: It cannot, or there is none of that name.
+    """
+    if find_strategy(name).fabrics != isinstance(space, FabricSpace):
+        able = [e.name for e in strategies() if e.fabrics == isinstance(space, FabricSpace)]
+        raise SearchError(
+            f"strategy {name} does not search the space {space.name}; these do: {', '.join(able)}"
+        )

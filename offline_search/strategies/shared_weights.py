@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from offline_search.space.architecture import Architecture
 from offline_search.space.supernet import Supernet, calibrate
@@ -31,6 +31,49 @@ _LAST_RATE = 0.05
 _CALIBRATION_BATCHES = 4
 CALIBRATION_SAMPLES = 64
 ESTIMATE_SAMPLES = 128
+
+
+def rate(peak: float, spent: float) -> float:
+    """Learning rate after that share of the compute: a short rise, then half a cosine."""
+    if spent < _WARMUP:
+        return peak * (0.1 + 0.9 * spent / _WARMUP)
+    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, (spent - _WARMUP) / (1 - _WARMUP))))
+    return peak * (_LAST_RATE + (1 - _LAST_RATE) * fall)
+
+
+def descend(
+    optimizer: torch.optim.Optimizer,
+    parameters: Collection[nn.Parameter],
+    world: World,
+    seen: Tensor,
+    spent: float,
+    peak: float,
+) -> float:
+    """Moves weights by their gradients, those of all processes; returns the mean loss.
+
+    Args:
+        optimizer: Of the parameters.
+        parameters: With gradients, or without where they were not reached.
+        world: The processes.
+        seen: This process's loss, a scalar on the device.
+        spent: Share of the compute, by which the rate is chosen.
+        peak: Its greatest value.
+
+    Raises:
+        SearchError: The loss is not finite.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate(peak, spent)
+    average_gradients(parameters, world, also=[seen])
+    value = float(seen)
+    if not math.isfinite(value):
+        raise SearchError(
+            f"the loss became {value}; lower lr (now {peak}), and start again in another folder"
+        )
+    reached = [p for p in parameters if p.grad is not None]
+    torch.nn.utils.clip_grad_norm_(reached, _MAX_GRADIENT_NORM, foreach=True)
+    optimizer.step()
+    return value
 
 
 class SharedWeights:
@@ -57,14 +100,6 @@ class SharedWeights:
             self.supernet.start_from(problem.seed_network.network)
         self.supernet.to(self.device)
         self.optimizer = adamw(self.supernet, config)
-
-    def rate(self, spent: float) -> float:
-        """Learning rate after that share of the compute: a short rise, then half a cosine."""
-        peak = self.problem.config.lr
-        if spent < _WARMUP:
-            return peak * (0.1 + 0.9 * spent / _WARMUP)
-        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, (spent - _WARMUP) / (1 - _WARMUP))))
-        return peak * (_LAST_RATE + (1 - _LAST_RATE) * fall)
 
     def step(self, architecture: Architecture, batch: Mapping[str, Tensor], spent: float) -> float:
         """One step of that architecture's network; returns the loss.
@@ -98,19 +133,8 @@ class SharedWeights:
         Raises:
             SearchError: The loss is not finite.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(spent)
-        average_gradients(self.supernet.shared.values(), self.world, also=[seen])
-        value = float(seen)
-        if not math.isfinite(value):
-            raise SearchError(
-                f"the loss became {value}; lower lr (now {self.problem.config.lr}), and start "
-                "again in another folder"
-            )
-        reached = [p for p in self.supernet.shared.values() if p.grad is not None]
-        torch.nn.utils.clip_grad_norm_(reached, _MAX_GRADIENT_NORM, foreach=True)
-        self.optimizer.step()
-        return value
+        parameters, peak = self.supernet.shared.values(), self.problem.config.lr
+        return descend(self.optimizer, parameters, self.world, seen, spent, peak)
 
     def loss(
         self,

@@ -328,6 +328,29 @@ def test_budgets_are_read_with_and_without_units(text: str, macs: float) -> None
     assert parse_macs(text) == pytest.approx(macs)
 
 
+def test_fabrics_of_the_objects_parts_are_found_trained_and_reported(
+    tmp_path: Path, cache: Path
+) -> None:
+    request = replace(
+        REQUEST,
+        space="fabric_tiny",
+        strategy="posenfs",
+        budget=5.8e6,
+        images=16,
+        retrain_images=8,
+    )
+    result = search(request, tmp_path / "out", cache=cache)
+    assert result["within_budget"] is True
+    assert result["macs"] == cost(Architecture.from_json(result["architecture"])).macs
+    parts = problem_of(request, cache).task.model.parts
+    assert {name: tuple(points) for name, points in result["parts"].items()} == parts
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(f"cells for {name}" in page for name in parts)
+    assert "share over an even one" in page
+    with pytest.raises(SearchError, match="give --budget"):
+        problem_of(replace(request, unit="ms"), cache)
+
+
 @pytest.mark.parametrize("text", ["", "M", "-3M", "0", "nan", "inf", "30 apples", "30m"])
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(SearchError, match="such as 30M"):

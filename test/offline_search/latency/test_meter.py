@@ -96,6 +96,14 @@ def test_what_was_measured_is_read_and_not_measured_again(
     assert table(folder).read_bytes() == before
 
 
+def test_the_time_of_a_network_is_kept_where_no_part_is_known(
+    tmp_path: Path, architecture: Architecture, caplog: pytest.LogCaptureFixture
+) -> None:
+    time = LatencyMeter(tmp_path).measure(architecture)
+    assert LatencyMeter(tmp_path).measure(architecture) == time > 0
+    assert not caplog.records
+
+
 def test_two_that_measure_at_once_agree(own: Path, architecture: Architecture) -> None:
     meters = LatencyMeter(own), LatencyMeter(own)
     with ThreadPoolExecutor(2) as pool:

@@ -37,6 +37,16 @@ def test_parallel_operators_cost_what_the_network_costs() -> None:
     assert sum(part.macs for part in parts(PARALLEL)) == cost(PARALLEL).macs
 
 
+def test_fabrics_cost_what_the_network_costs() -> None:
+    space = load_space("fabric_tiny")
+    point = random_point(space, np.random.default_rng(0))
+    architecture = space.architecture(point, 5)
+    *_, head = parts(architecture)
+    assert sum(part.macs for part in parts(architecture)) == cost(architecture).macs
+    assert head.output == "6 ch · 16×16"
+    assert "3 cells for whole" in draw_architecture(architecture)
+
+
 def test_every_operator_has_a_box_and_every_mean_a_dot() -> None:
     svg = draw_architecture(PARALLEL)
     stem_and_head = 3 + 3

@@ -108,6 +108,35 @@ def test_random_trials_are_shown_in_place_of_gates(out: Path) -> None:
     assert "12 candidates" in shown.text
 
 
+def test_the_front_of_a_search_for_loss_and_time_is_drawn(out: Path) -> None:
+    shutil.rmtree(out / "search")
+    found = json.loads((out / "search.json").read_text())["architecture"]
+    times, losses = (2.0, 3.0, 4.0, 5.0), (2.8, 2.5, 2.7, 2.4)
+    stages = ("structural", "structural", "modular", "modular")
+    rows = [
+        {**row, "ms": ms, "score": loss, "stage": stage}
+        for row, ms, loss, stage in zip(trials(), times, losses, stages, strict=False)
+    ]
+    rows[1]["architecture"] = found
+    clock = {"of": "network", "runtime_version": "1.2", "threads": 1, "processor": "a core"}
+    words = "4 candidates were bred."
+    change(out, strategy="sm_nas", ranking=None, trials=rows, trials_text=words, latency=clock)
+    shown = page(out)
+    assert shown.sections.index("time-front") == shown.sections.index("trials") + 1
+    assert words in shown.text
+    assert "ONNX Runtime 1.2 with 1 thread on a core: each network was measured" in shown.text
+    drawing = next(d for d in shown.html.split("<svg") if "loss over time" in d.split(">")[0])
+    assert "this network: 3.000 ms, 2.5000" in drawing
+    line = re.search(r'class="front" points="([^"]*)"', drawing)
+    assert line
+    heights = [float(place.split(",")[1]) for place in line.group(1).split()]
+    # Three of the four: down twice, and on to the drawing's right.
+    assert len(heights) == 6
+    assert heights == sorted(heights)
+    change(out, latency=None)
+    assert "time-front" not in page(out).sections
+
+
 def test_gates_of_which_one_stays_are_told_from_others(out: Path) -> None:
     change(out, settings={"gate": "single"})
     shown = page(out)

@@ -205,7 +205,7 @@ def test_a_file_that_is_no_space_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_those_that_there_are() -> None:
-    known = "efficientpose, full, small"
+    known = "efficientpose, fabric, fabric_tiny, full, small"
     with pytest.raises(ArchitectureError, match=f"unknown search space huge; there are {known}"):
         load_space("huge")
 

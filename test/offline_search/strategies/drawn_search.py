@@ -26,13 +26,14 @@ BUDGET = 2.2e6
 
 @dataclass(frozen=True)
 class StoppingPoses(DrawnPoses):
-    """Asks the process to stop when a certain sample is drawn."""
+    """Asks the process to stop, or kills it, when a certain sample is drawn."""
 
     stop_at: int = -1
+    stop_by: str = "SIGTERM"
 
     def __getitem__(self, index: int) -> DrawnSample:
         if index == self.stop_at:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.Signals[self.stop_by])
         return super().__getitem__(index)
 
 
@@ -41,20 +42,28 @@ class DrawnSource:
     """The drawn world as a source of samples."""
 
     stop_at: int = -1
+    stop_by: str = "SIGTERM"
     model = tetrahedron()
 
     def samples(self, split: str, *, seed: int, resolution: int, **_: Any) -> DrawnPoses:
         stop_at = self.stop_at if split == "train" else -1
-        return StoppingPoses(seed, resolution=resolution, stop_at=stop_at)
+        return StoppingPoses(seed, resolution=resolution, stop_at=stop_at, stop_by=self.stop_by)
 
 
 def drawn_problem(
-    *, budget: float = BUDGET, images: int = 96, stop_at: int = -1, **settings: Any
+    *,
+    budget: float = BUDGET,
+    images: int = 96,
+    stop_at: int = -1,
+    stop_by: str = "SIGTERM",
+    cache: Path | None = None,
+    **settings: Any,
 ) -> Problem:
     """See the module; `settings` are of `TrainConfig`."""
     base = {"batch": 4, "sigma_px": 3.0, "workers": 0, "validation": 4, "checkpoint_images": 16}
     config = TrainConfig(**{**base, **settings, "images": images, "validations": 0})
-    return make_problem(DrawnSource(stop_at), SPACE, Budget(budget, MacsMeter()), config)
+    source = DrawnSource(stop_at, stop_by)
+    return make_problem(source, SPACE, Budget(budget, MacsMeter()), config, cache=cache)
 
 
 def search(

@@ -17,7 +17,8 @@ from optuna.trial import TrialState
 
 from offline_search.space import cost
 from offline_search.strategies.problem import Outcome, SearchError
-from offline_search.strategies.random_search import TRIALS_FILE, RandomSearch
+from offline_search.strategies.random_search import RandomSearch
+from offline_search.strategies.trials import TRIALS_FILE
 from offline_search.training.loop import CHECKPOINT_FILE, RESULT_FILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
