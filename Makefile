@@ -147,7 +147,7 @@ format: $(DONE)/locked  ## format the code and mend what ruff can
 
 # --- runs -----------------------------------------------------------------------------------------
 
-.PHONY: demo demo-shipped bench-ablation bench-lmo bench-node bench-search
+.PHONY: demo demo-shipped bench-ablation bench-lmo bench-node bench-search bench-table
 demo: build  ## train on Spot, run camera and pose node, report in demo/
 	@$(IN_ENV) fpg-pose demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
 
@@ -162,6 +162,9 @@ bench-ablation: venv  ## a network with and without what its head corrects; goes
 
 bench-node: build  ## what the pose node costs, and whether frames are lost; goes on when run again
 	@$(IN_ENV) python benchmarks/node.py $(BENCH_ARGS)
+
+bench-table: venv  ## every network of a small space trained, and searches in it; hours, goes on when run again
+	@$(VENV)/bin/python benchmarks/table.py $(BENCH_ARGS)
 
 bench-search: venv $(DONE)/benchmarks  ## searched networks against hand-made ones; hours, goes on when run again
 	@$(VENV)/bin/python benchmarks/search.py $(BENCH_ARGS)

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from offline_search.report.svg import Axis, Frame, document, text
+from offline_search.report.alone import stand_alone
+from offline_search.report.svg import Axis, Frame, text
 
 # Heading of a column, key of the row, factor, digits.
 _COLUMNS: Final = (
@@ -43,11 +44,6 @@ _COLOURS: Final = {
     "efficientnet_lite0": "#b3568f",
 }
 _OTHER: Final = "#5c6672"
-_STYLE: Final = """
-text { font: 12px system-ui, "Segoe UI", Roboto, Arial, sans-serif; fill: #3c444d; }
-.tick { font-size: 11.5px; fill: #6d7680; } .mid { text-anchor: middle; } .end { text-anchor: end; }
-.strong { font-weight: 600; fill: #1d2229; } .grid { stroke: #eceae5; } .axis { stroke: #b9b5ac; }
-"""
 
 
 @dataclass(frozen=True)
@@ -153,18 +149,8 @@ def picture(rows: Sequence[Mapping[str, Any]]) -> str:
         left += width
     parts += _legend(found, left + 16)
     width, height = left + _LEGEND_WIDTH, _TITLE + _HEIGHT
-    drawing = document(
-        [
-            f"<style>{_STYLE}</style>",
-            f'<rect width="{width}" height="{height}" fill="#fff"/>',
-            *parts,
-        ],
-        "area under recall of ADD over MACs, by object and method",
-        width=width,
-        height=height,
-    )
-    size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-    return drawing.replace("<svg ", f"<svg {size} ", 1) + "\n"
+    described = "area under recall of ADD over MACs, by object and method"
+    return stand_alone(parts, described, width=width, height=height)
 
 
 def _panel(found: Sequence[Group], width: int, top: float) -> list[str]:

@@ -32,6 +32,10 @@ object_app = typer.Typer(help="Object files.", no_args_is_help=True, rich_markup
 data_app = typer.Typer(help="Training data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(object_app, name="object")
 app.add_typer(data_app, name="data")
+bench_app = typer.Typer(
+    help="Judgements of what is offered here.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(bench_app, name="bench")
 
 
 class Units(str, Enum):
@@ -417,6 +421,21 @@ def search(
             }
         )
     )
+
+
+@bench_app.command("strategies")
+def bench_strategies(
+    table: Annotated[Path, typer.Option(help="Of a space's networks, all of them trained.")],
+    out: Annotated[Path, typer.Option(help="Folder of the table, its figures and its plot.")],
+    seeds: Annotated[
+        int, typer.Option(help="Searches that are replayed, and resamples of intervals.", min=1)
+    ] = 100,
+) -> None:
+    """Judge search strategies by a table, in seconds: what they rank, find and spend."""
+    from offline_search.tabular.bench import judge_strategies
+
+    for line in judge_strategies(table, out, seeds=seeds):
+        typer.echo(line)
 
 
 @app.command()

@@ -56,7 +56,9 @@ def test_full_has_at_least_ten_to_the_92_architectures() -> None:
     assert load_space("full").log10_size >= 92
 
 
-@pytest.mark.parametrize("space", [load_space("tiny"), MINI], ids=lambda space: space.name)
+@pytest.mark.parametrize(
+    "space", [load_space("tiny"), load_space("table"), MINI], ids=lambda space: space.name
+)
 def test_the_size_is_the_number_of_different_architectures(space: SearchSpace) -> None:
     digests = [space.architecture(point, 3).digest for point in space.points()]
     assert len(digests) == len(set(digests)) == space.size
