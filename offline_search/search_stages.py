@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from offline_search.space.cost import cost
 from offline_search.space.fabric_space import FabricSpace
 from offline_search.space.search_space import Point, SearchSpace
 from offline_search.strategies.fabric_budget import roomy
-from offline_search.strategies.problem import Budget, Clock, Outcome, Problem, SearchError
+from offline_search.strategies.problem import Budget, Clock, Outcome, Problem, SearchError, spread
 from offline_search.strategies.registry import check_space, make_strategy
 from offline_search.strategies.repair import random_preference, repair
 from offline_search.training.checkpoint import write_atomic
@@ -228,7 +228,7 @@ def rank(
     """
     if outcome.estimate is None or count < 2 or images < 1:
         return None
-    networks = [(outcome.architecture, outcome.estimate), *_spread(outcome.rivals, count - 1)]
+    networks = [(outcome.architecture, outcome.estimate), *spread(outcome.rivals, count - 1)]
     config = replace(problem.config, images=images, validations=0)
     candidates, minutes = [], 0.0
     for index, (network, estimate) in enumerate(networks):
@@ -259,15 +259,6 @@ def rank(
         "candidates": candidates,
         "minutes": minutes,
     }
-
-
-def _spread(
-    rivals: Sequence[tuple[Architecture, float]], count: int
-) -> list[tuple[Architecture, float]]:
-    """`count` of them, from the best to the worst estimate."""
-    if count >= len(rivals):
-        return list(rivals)
-    return [rivals[round(i * (len(rivals) - 1) / max(1, count - 1))] for i in range(count)]
 
 
 def found(problem: Problem, outcome: Outcome) -> dict[str, Any]:

@@ -21,7 +21,13 @@ from torch import Tensor
 from offline_search.space.meter import PriceBook
 from offline_search.strategies.evolution import Evolution
 from offline_search.strategies.gammas import GammaScore, train_last_norms_only
-from offline_search.strategies.problem import Budget, Outcome, Problem, check_settings
+from offline_search.strategies.problem import (
+    Budget,
+    Outcome,
+    Problem,
+    check_settings,
+    spread,
+)
 from offline_search.strategies.registry import register
 from offline_search.strategies.repair import derived_seed, repair
 from offline_search.strategies.session import FORWARD, Session
@@ -30,6 +36,7 @@ from offline_search.strategies.single_path import (
     as_few_open,
     draw,
     draw_at_cost,
+    even_genes,
     everything,
 )
 from offline_search.training.distributed import World, joined
@@ -156,12 +163,11 @@ class _Search:
             for path, value in ranked[1:]
             if problem.budget.holds(path.cost(self.prices))
         ]
-        spread = [rivals[i] for i in _spread(len(rivals), _RIVALS)]
         return Outcome(
             architecture=self.space.architecture(repaired.point, self.outputs),
             why=repaired.why,
             estimate=-ranked[0][1],
-            rivals=tuple(spread),
+            rivals=tuple(spread(rivals, _RIVALS)),
             images=self.session.images,
             minutes=(self.session.seconds + time.monotonic() - began) / 60.0,
             details={
@@ -194,24 +200,16 @@ class _Search:
             for gene in self.space.genes
         )
         layers = [score.layer(slot, widest) for slot in range(len(self.space.slots))]
-        genes = [[round(1 / len(gene.choices), 4)] * len(gene.choices) for gene in self.space.genes]
         return {
             "gates": [[round(float(v), 4) for v in row / (row.sum() or 1.0)] for row in layers],
-            "genes": genes,
+            "genes": even_genes(self.space),
         }
 
     def _seed(self, purpose: int, step: int) -> int:
-        return derived_seed(derived_seed(self.problem.config.seed, purpose), step)
+        return derived_seed(self.problem.config.seed, purpose, step)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return self.weights.tensors(), {}
 
     def _restore(self, tensors: Mapping[str, Tensor], scalars: Mapping[str, Any]) -> None:
         self.weights.restore(tensors)
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    """At most so many indices, from the first to the last."""
-    if count <= wanted:
-        return list(range(count))
-    return [round(i * (count - 1) / (wanted - 1)) for i in range(wanted)]

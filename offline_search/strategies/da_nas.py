@@ -34,6 +34,7 @@ from offline_search.strategies.single_path import (
     Path,
     as_few_open,
     draw_at_cost,
+    even_genes,
     everything,
 )
 from offline_search.training.distributed import World, average_tensors, joined
@@ -227,11 +228,10 @@ class _Search:
         for slot, indices in zip(self.space.slots, self.left, strict=True):
             share = round(1 / len(indices), 4)
             gates.append([share if i in indices else 0.0 for i in range(len(slot.candidates))])
-        genes = [[round(1 / len(gene.choices), 4)] * len(gene.choices) for gene in self.space.genes]
-        return {"gates": gates, "genes": genes}
+        return {"gates": gates, "genes": even_genes(self.space)}
 
     def _seed(self, step: int) -> int:
-        return derived_seed(derived_seed(self.problem.config.seed, _PURPOSE), step)
+        return derived_seed(self.problem.config.seed, _PURPOSE, step)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {

@@ -47,6 +47,11 @@ def bare(architecture: FabricArchitecture) -> FabricArchitecture:
     return with_cells(architecture, lambda _part, _place, cell: _of(cell, [0], cell.operations[:1]))
 
 
+def over_even(logits: Tensor) -> Tensor:
+    """How strong each edge of a softmax (n,) is: its share over the even share."""
+    return len(logits) * logits.softmax(0)
+
+
 class ExpectedCost:
     """What whole fabrics cost under their weights, differentiably.
 
@@ -77,10 +82,10 @@ class ExpectedCost:
         total: Tensor | float = self.fixed
         for part in head.parts:
             assert isinstance(part, PartModule)
-            strengths = (len(CANDIDATES) * part.alpha.softmax(0)[1:]).clamp_max(1.0)
+            strengths = over_even(part.alpha)[1:].clamp_max(1.0)
             for name, cell in part.cells.items():
                 assert isinstance(cell, CellModule)
-                shares = (len(cell.beta) * cell.beta.softmax(0)).clamp_max(1.0)
+                shares = over_even(cell.beta).clamp_max(1.0)
                 connections, operations = self.prices[name]
                 total = total + (shares * connections.to(shares.device)).sum()
                 total = total + (strengths * operations.to(strengths.device)).sum()
@@ -146,11 +151,11 @@ def _edges(architecture: FabricArchitecture) -> list[_Edge]:
     """Of all live cells, weakest first."""
     found = []
     for number, part in enumerate(architecture.fabric.parts):
-        strengths = (len(CANDIDATES) * torch.tensor(part.alpha).softmax(0)).tolist()
+        strengths = over_even(torch.tensor(part.alpha)).tolist()
         live = architecture.live(part)
         for index, (cell, used) in enumerate(zip(part.cells, live, strict=True)):
             if used:
-                shares = (len(cell.beta) * torch.tensor(cell.beta).softmax(0)).tolist()
+                shares = over_even(torch.tensor(cell.beta)).tolist()
                 named = [*zip(cell.connections, shares, strict=True)]
                 named += [(n, strengths[CANDIDATES.index(n)]) for n in cell.operations]
                 found += [_Edge(strength, number, index, name) for name, strength in named]

@@ -25,7 +25,7 @@ from offline_search.space.fabric_network import FabricHead
 from offline_search.space.fabric_prune import described, pruned
 from offline_search.space.fabric_space import FabricSpace
 from offline_search.space.network import build
-from offline_search.strategies.fabric_budget import ExpectedCost, discretised, roomy
+from offline_search.strategies.fabric_budget import ExpectedCost, discretised, over_even, roomy
 from offline_search.strategies.logits import Logits
 from offline_search.strategies.object_parts import parts_of
 from offline_search.strategies.problem import Outcome, Problem, check_settings
@@ -266,9 +266,9 @@ class _Search:
         """Strengths of the slots of `FabricSpace`, in their order."""
         strengths: list[list[float]] = []
         for part in described(self.network).fabric.parts:
-            shares = (len(CANDIDATES) * torch.tensor(part.alpha).softmax(0)[1:]).tolist()
+            shares = over_even(torch.tensor(part.alpha))[1:].tolist()
             for cell in part.cells:
-                beta = len(cell.beta) * torch.tensor(cell.beta).softmax(0)
+                beta = over_even(torch.tensor(cell.beta))
                 strengths += [_rounded(beta.tolist()), _rounded(shares)]
         return {"gates": strengths, "genes": [[1.0]]}
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -118,3 +118,12 @@ class Outcome:
     images: int
     minutes: float
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def spread(
+    rivals: Sequence[tuple[Architecture, float]], count: int
+) -> list[tuple[Architecture, float]]:
+    """`count` of them, from the best to the worst estimate."""
+    if count >= len(rivals):
+        return list(rivals)
+    return [rivals[round(i * (len(rivals) - 1) / max(1, count - 1))] for i in range(count)]

@@ -10,24 +10,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
-from offline_search.strategies.problem import Outcome, Problem, SearchError
+from offline_search.space.search_space import SearchSpace
+from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
 from offline_search.strategies.registry import register
 from offline_search.strategies.repair import derived_seed, random_preference, repair
+from offline_search.strategies.short_training import score, short_config
 from offline_search.strategies.trials import Trials, identity, open_storage
 from offline_search.training.loop import train
 
-_SCORE_SAMPLES: Final = 192
-# The short trainings' own validation only has to end; they are judged by the comparing loss.
-_VALIDATION: Final = 32
+
+def random_network(
+    space: SearchSpace, budget: Budget, outputs: int, seed: int, mean_open: float
+) -> tuple[Architecture, str]:
+    """The random network of that seed, and why it is not within the band ("" if it is).
+
+    Args:
+        space: Where it is drawn.
+        budget: To which it is brought.
+        outputs: Keypoints.
+        seed: Of the draw.
+        mean_open: Operators open in a layer, on average, before the budget is met.
+    """
+    repaired = repair(space, random_preference(space, seed, mean_open), budget, outputs)
+    return space.architecture(repaired.point, outputs), repaired.why
 
 
 @register(
@@ -71,25 +83,19 @@ class RandomSearch:
     def architecture(self, problem: Problem, index: int) -> tuple[Architecture, str]:
         """The random network of that number, and why it is not within the band ("" if it is)."""
         seed = derived_seed(problem.config.seed, index)
-        drawn = random_preference(problem.space, seed, self.mean_open)
-        repaired = repair(problem.space, drawn, problem.budget, problem.task.outputs)
-        return problem.space.architecture(repaired.point, problem.task.outputs), repaired.why
+        outputs = problem.task.outputs
+        return random_network(problem.space, problem.budget, outputs, seed, self.mean_open)
 
     def _trial(self, problem: Problem, trial: optuna.Trial, index: int, out: Path) -> tuple[float]:
         architecture, _ = self.architecture(problem, index)
-        config = replace(
-            problem.config,
-            images=max(problem.config.batch, problem.config.images // self.trials),
-            validation=_VALIDATION,
-            validations=0,
-        )
+        config = short_config(problem, self.trials)
         task = problem.task.task(architecture, config)
         task.title = f"trial {index + 1} of {self.trials}"
         place = out / "trials" / str(index)
         result = train(task, architecture, config, place, problem.seed_network)
         trial.set_user_attr("minutes", result.minutes)
         trial.set_user_attr("images", result.images)
-        return (problem.task.estimate(result.network, architecture, _SCORE_SAMPLES),)
+        return (score(problem, result.network, architecture),)
 
     def _outcome(
         self, problem: Problem, done: Mapping[int, FrozenTrial], minutes: float

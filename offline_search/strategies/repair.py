@@ -262,6 +262,11 @@ def random_logits(rng: np.random.Generator, candidates: int, mean_open: float) -
     return np.where(opened, size, -size)
 
 
-def derived_seed(seed: int, number: int) -> int:
-    """Seed of the draw of that number: those of different seeds have none in common."""
-    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
+def derived_seed(seed: int, *numbers: int) -> int:
+    """Seed of the draw of that number, or of a number within a number.
+
+    Those of different seeds have none in common.
+    """
+    for number in numbers:
+        seed = int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
+    return seed

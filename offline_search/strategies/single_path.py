@@ -75,6 +75,12 @@ Left = Sequence[Sequence[int]]
 """For each slot the indices of the candidates that may be drawn."""
 
 
+def even_genes(space: SearchSpace) -> list[list[float]]:
+    """For a snapshot: the shares of each gene's values where all are as likely."""
+    sizes = [len(gene.choices) for gene in space.genes]
+    return [[round(1 / size, 4)] * size for size in sizes]
+
+
 def everything(space: SearchSpace) -> list[list[int]]:
     """All candidates of all slots."""
     return [list(range(len(slot.candidates))) for slot in space.slots]

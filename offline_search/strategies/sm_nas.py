@@ -27,6 +27,7 @@ from offline_search.strategies.evolution import mutated
 from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError, check_settings
 from offline_search.strategies.registry import register
 from offline_search.strategies.repair import derived_seed, repair
+from offline_search.strategies.short_training import score, short_config
 from offline_search.strategies.single_path import Path, as_few_open
 from offline_search.strategies.structures import structural_path, structure_sizes
 from offline_search.strategies.trials import Trials, identity, open_storage
@@ -38,9 +39,6 @@ _CANDIDATE: Final = "candidate"
 _MACHINE: Final = "machine"
 _BASE: Final = "base"
 _SLOT: Final = "slot_{}"
-_SCORE_SAMPLES: Final = 192
-# The short trainings' own validation only has to end; they are judged by the comparing loss.
-_VALIDATION: Final = 32
 _SEEDS: Final = 2**32
 
 
@@ -179,14 +177,7 @@ class _Search:
             return replace(twin, stage=STAGES[stage], why=why, images=0, minutes=0.0)
         by_parts = self.settings.latency == "parts"
         ms = self.clock.total(architecture) if by_parts else self.clock.measure(architecture)
-        config = self.problem.config
-        trainings = self.settings.structural + self.settings.modular
-        short = replace(
-            config,
-            images=max(config.batch, config.images // trainings),
-            validation=_VALIDATION,
-            validations=0,
-        )
+        short = short_config(self.problem, self.settings.structural + self.settings.modular)
         task = self.problem.task.task(architecture, short)
         task.title = f"{STAGES[stage]} {index + 1}"
         # Another network may have had this number before a worker died.
@@ -198,7 +189,7 @@ class _Search:
             path=path,
             why=why,
             ms=ms,
-            loss=self.problem.task.estimate(result.network, architecture, _SCORE_SAMPLES),
+            loss=score(self.problem, result.network, architecture),
             images=result.images,
             minutes=result.minutes,
         )
@@ -256,4 +247,4 @@ class _Search:
             )
 
     def _seed(self, purpose: int, number: int) -> int:
-        return derived_seed(derived_seed(self.problem.config.seed, purpose), number)
+        return derived_seed(self.problem.config.seed, purpose, number)

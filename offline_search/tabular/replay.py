@@ -15,8 +15,8 @@ from typing import Final
 
 from offline_search.space.meter import MacsMeter
 from offline_search.strategies.problem import Budget
-from offline_search.strategies.random_search import RandomSearch
-from offline_search.strategies.repair import derived_seed, random_preference, repair
+from offline_search.strategies.random_search import RandomSearch, random_network
+from offline_search.strategies.repair import derived_seed
 from offline_search.tabular.table import Table, TableError
 
 REPLAYED: Final = "random"
@@ -98,9 +98,9 @@ class RandomReplay:
         incumbents, ranking = [], []
         number = 0
         while spent < self.most:
-            drawn = random_preference(self.space, derived_seed(seed, number), self.mean_open)
-            point = repair(self.space, drawn, self.budget, outputs).point
-            digest, number = self.space.architecture(point, outputs).digest, number + 1
+            of_draw = derived_seed(seed, number)
+            network, _ = random_network(self.space, self.budget, outputs, of_draw, self.mean_open)
+            digest, number = network.digest, number + 1
             # Drawn again it is trained again, as the strategy does.
             spent += self.share * self.macs[digest]
             if digest not in seen:

@@ -27,6 +27,15 @@ import speed_dataset
 from speed_dataset import KEYPOINTS, write_speed_dataset, write_speedplus_dataset
 
 IMAGES = 24  # of which the 21st is held out
+SAMPLING = {
+    "seed": 0,
+    "resolution": 64,
+    "margin": 1.28,
+    "layers": 9,
+    "layer_px": None,
+    "difficulty": Ramp(),
+    "length": 9,
+}
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +99,7 @@ def test_speed_as_published_needs_no_camera_file(speed: Path, tmp_path: Path) ->
     assert source.train[0].camera is SPEED_CAMERA
     crops = source.samples(
         "train",
-        seed=0,
-        resolution=64,
-        margin=1.28,
-        layers=9,
-        layer_px=None,
-        difficulty=Ramp(),
-        length=9,
+        **SAMPLING,
     )
     with pytest.raises(DatasetError, match=r"\.jpg is 320x200; its camera's images are 1920x1200"):
         crops[0]
@@ -106,13 +109,7 @@ def test_photographs_are_not_rendered_by_whatever_is_asked_for(speed: Path) -> N
     with pytest.raises(DatasetError, match=r"photographs of tango.*leave the renderer out"):
         speed_poses(speed, "tango").samples(
             "train",
-            seed=0,
-            resolution=64,
-            margin=1.28,
-            layers=9,
-            layer_px=None,
-            difficulty=Ramp(),
-            length=9,
+            **SAMPLING,
             renderer="mitsuba",
         )
 
