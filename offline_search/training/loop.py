@@ -36,7 +36,7 @@ from offline_search.training.feed import batches, to_input, worker_errors
 from offline_search.training.journal import Journal
 from offline_search.training.record import Recorder, summary
 from offline_search.training.seed_network import SeedNetwork
-from offline_search.training.shards import accumulate, split, statistics
+from offline_search.training.shards import accumulate, split
 from offline_search.training.state import TrainState
 from offline_search.training.task import Batch, Task
 
@@ -203,6 +203,7 @@ def _steps(
     record: Callable[[dict[str, float], bool], None],
 ) -> None:
     config = state.config
+    state.network.train()
     loader = batches(
         task.dataset(),
         start=state.step,
@@ -231,7 +232,6 @@ def _step(
     """Mean figures of all processes' parts of a batch, and whether one of them is told to stop."""
     for group in state.optimizer.param_groups:
         group["lr"] = state.config.rate(state.step)
-    state.network.train()
 
     def losses(part: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         labels = {
@@ -248,7 +248,7 @@ def _step(
     # On several processes a signal counts in the step in which all of them learn of it.
     stopping = torch.tensor(float(bool(stop)), device=state.device)
     news = torch.stack([*figures.values(), stopping])
-    average_gradients(state.network.parameters(), world, [news, *statistics(state.network)])
+    average_gradients(state.parameters, world, [news, *state.statistics])
     *values, stops = news.tolist()
     means = dict(zip(figures, values, strict=True))
     if not math.isfinite(means["loss"]):
@@ -256,7 +256,7 @@ def _step(
             f"the loss became {means['loss']} at step {state.step}; lower lr (now "
             f"{state.config.lr}), and start again in another folder"
         )
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), _MAX_GRADIENT_NORM, foreach=True)
+    torch.nn.utils.clip_grad_norm_(state.parameters, _MAX_GRADIENT_NORM, foreach=True)
     state.optimizer.step()
     state.average()
     return means, stops > 0
