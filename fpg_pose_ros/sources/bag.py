@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,7 @@ _BAG_SUFFIXES: Final = (".mcap", ".db3", ".bag")
 _IMAGE: Final = "sensor_msgs/msg/Image"
 _COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
 _CAMERA_INFO: Final = "sensor_msgs/msg/CameraInfo"
+_log = logging.getLogger(__name__)
 
 
 def is_bag(path: Path) -> bool:
@@ -35,13 +37,17 @@ def is_bag(path: Path) -> bool:
 def bag_frames(path: Path, camera: Camera | None, topic: str | None = None) -> Iterator[Frame]:
     """Yields the images of a rosbag with the CameraInfo that came last before each.
 
+    An image that is damaged, or of an encoding that is not understood, is left out: its neighbours
+    are as good as before. The first one is logged as it comes, and their number at the end.
+
     Args:
         path: a ROS 2 bag (folder, .mcap or .db3) or a ROS 1 bag (.bag).
         camera: of all images, instead of what the bag says.
         topic: of the images; needed when the bag has several image topics.
 
     Raises:
-        DatasetError: the bag cannot be read, has no image topic, or several and none was named.
+        DatasetError: the bag cannot be read, has no image topic, or several and none was named, or
+            none of its images can be read.
         CameraError: its CameraInfo cannot be used.
     """
     # Imported here: a robot that reads no bags needs no reader.
@@ -60,13 +66,21 @@ def bag_frames(path: Path, camera: Camera | None, topic: str | None = None) -> I
         # A camera that comes after the first image still is that image's camera.
         first = next(_messages(path, reader, infos), None) if infos else None
         current = camera or (_camera(path, first[1]) if first else None)
+        read, unreadable, why = 0, 0, ""
         for connection, message, received_ns in messages:
             if connection.msgtype == _CAMERA_INFO:
                 current = _camera(path, message)
                 continue
-            image = _image(path, message, connection.msgtype)
             stamp = message.header.stamp
             stamp_ns = int(stamp.sec) * 10**9 + int(stamp.nanosec) or int(received_ns)
+            try:
+                image = _image(message, connection.msgtype)
+            except ImageError as error:
+                unreadable, why = unreadable + 1, str(error)
+                if unreadable == 1:
+                    _log.warning("%s: the image of %d ns is left out: %s", path, stamp_ns, why)
+                continue
+            read += 1
             yield Frame(
                 image,
                 current,
@@ -75,6 +89,10 @@ def bag_frames(path: Path, camera: Camera | None, topic: str | None = None) -> I
                 frame_id=message.header.frame_id,
                 received_ns=int(received_ns),
             )
+        if unreadable and not read:
+            raise DatasetError(f"{path}: none of its {unreadable} images can be read: {why}")
+        if unreadable > 1:
+            _log.warning("%s: %d images were left out, the last: %s", path, unreadable, why)
 
 
 def _messages(path: Path, reader: Any, connections: list[Any]) -> Iterator[tuple[Any, Any, int]]:
@@ -117,10 +135,7 @@ def _camera(path: Path, info: Any) -> Camera:
         raise CameraError(f"{path}: {error}") from None
 
 
-def _image(path: Path, message: Any, kind: str) -> NDArray[np.uint8]:
-    try:
-        image = compressed_to_rgb(message) if kind == _COMPRESSED else image_to_rgb(message)
-    except ImageError as error:
-        raise DatasetError(f"{path}: {error}") from None
+def _image(message: Any, kind: str) -> NDArray[np.uint8]:
+    image = compressed_to_rgb(message) if kind == _COMPRESSED else image_to_rgb(message)
     # Not a view of the bag's bytes, which would keep a whole chunk of it.
     return np.require(image, requirements=["C", "O", "W"])

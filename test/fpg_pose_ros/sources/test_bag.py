@@ -214,8 +214,20 @@ def test_what_cannot_be_used_is_named(tmp_path, messages, error, text):
 def test_an_image_that_contradicts_itself_is_refused(tmp_path):
     message = image(0)
     message.height = 60
-    with pytest.raises(DatasetError, match="image data holds"):
+    with pytest.raises(DatasetError, match=r"none of its 1 images .* image data holds"):
         list(open_source(write(tmp_path / "bag", [("/image", message)])))
+
+
+def test_images_that_cannot_be_read_are_left_out_and_told_of(tmp_path, caplog):
+    torn = [compressed(i, np.arange(9, dtype=np.uint8)) for i in (1, 2)]
+    whole = [compressed(i) for i in (0, 3)]
+    sent = [whole[0], *torn, whole[1]]
+    bag = write(tmp_path / "bag", [("/image/compressed", message) for message in sent])
+    frames = list(open_source(bag))
+    assert [frame.stamp_ns % 10**9 for frame in frames] == [0, 150_000_000]
+    first, last = caplog.messages
+    assert "1700000000050000000 ns is left out" in first
+    assert "2 images were left out" in last
 
 
 @pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
