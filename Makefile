@@ -147,7 +147,7 @@ format: $(DONE)/locked  ## format the code and mend what ruff can
 
 # --- runs -----------------------------------------------------------------------------------------
 
-.PHONY: demo demo-shipped bench-ablation bench-lmo bench-node bench-search bench-table
+.PHONY: demo demo-shipped bench-ablation bench-lmo bench-methods bench-node bench-search bench-table
 demo: build  ## train on Spot, run camera and pose node, report in demo/
 	@$(IN_ENV) fpg-pose demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
 
@@ -159,6 +159,9 @@ bench-lmo: build  ## LM-O photographs through the ROS topics; FPG_POSE_DATA name
 
 bench-ablation: venv  ## a network with and without what its head corrects; goes on when run again
 	@$(VENV)/bin/python benchmarks/ablation.py $(BENCH_ARGS)
+
+bench-methods: venv  ## every strategy under equal compute; hours, goes on when run again
+	@$(VENV)/bin/python benchmarks/methods.py $(BENCH_ARGS)
 
 bench-node: build  ## what the pose node costs, and whether frames are lost; goes on when run again
 	@$(IN_ENV) python benchmarks/node.py $(BENCH_ARGS)

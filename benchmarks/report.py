@@ -5,8 +5,8 @@
     python benchmarks/report.py --check   # only say whether they are up to date (exit 1 if not)
 
 Each file becomes one section of docs/results.md between two marker lines; everything else in the
-page is left alone. A section whose markers the page lacks is added at its end. The picture of
-search.json is docs/images/search.svg.
+page is left alone. A section whose markers the page lacks is added at its end. The pictures of
+search.json and methods.json are docs/images/search.svg and methods.svg.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report_ablation, report_node, report_search
+from benchmarks import report_ablation, report_methods, report_node, report_search
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
-PICTURE = ROOT / "docs" / "images" / "search.svg"
-_ABLATION, _LMO, _NODE, _SEARCH = "ablation", "lmo", "node", "search"
+IMAGES = ROOT / "docs" / "images"
+_ABLATION, _LMO, _METHODS, _NODE, _SEARCH = "ablation", "lmo", "methods", "node", "search"
+# Of each results file that has one: what it shows, and how it is drawn.
+_PICTURES = {
+    _METHODS: ("what each method reached and spent", report_methods.picture),
+    _SEARCH: ("area under recall of ADD over MACs", report_search.picture),
+}
 
 # Of each results file: heading of a column, key of the row, how to print its value.
 _LMO_COLUMNS = (
@@ -107,7 +112,9 @@ _Columns = Sequence[tuple[str, str, str]]
 def section(name: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
     """The generated section of one results file, markers included; without rows, the node's."""
     if name == _SEARCH:
-        lines = _searches(rows)
+        lines = [*_pictured(name), *report_search.table(rows)]
+    elif name == _METHODS:
+        lines = [*_pictured(name), *report_methods.lines(rows)]
     elif name == _ABLATION:
         lines = report_ablation.lines(rows)
     elif name == _NODE and isinstance(rows, Mapping):
@@ -138,9 +145,13 @@ def with_all_objects(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     return shown
 
 
-def _searches(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    place = PICTURE.relative_to(PAGE.parent).as_posix()
-    return [f"![area under recall of ADD over MACs]({place})", "", *report_search.table(rows)]
+def _pictured(name: str) -> list[str]:
+    place = _picture(name).relative_to(PAGE.parent).as_posix()
+    return [f"![{_PICTURES[name][0]}]({place})", ""]
+
+
+def _picture(name: str) -> Path:
+    return IMAGES / f"{name}.svg"
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: _Columns) -> list[str]:
@@ -175,8 +186,12 @@ def render(page: str, results: Path) -> str:
 
 def pictures(results: Path) -> dict[Path, str]:
     """The drawings of the results in a folder, by where they belong."""
-    file = results / f"{_SEARCH}.json"
-    return {PICTURE: report_search.picture(json.loads(file.read_text()))} if file.exists() else {}
+    files = {name: results / f"{name}.json" for name in _PICTURES}
+    return {
+        _picture(name): _PICTURES[name][1](json.loads(file.read_text()))
+        for name, file in files.items()
+        if file.exists()
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,11 +26,11 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in rows:
         variants = found.setdefault((row["object"], row["network"], row["images_seen"]), {})
         variants.setdefault(row["variant"], {})[row["seed"]] = row
-    labelled = []
+    labelled, keys = [], [key for _, key, _, _ in _COLUMNS]
     for (thing, network, images), variants in sorted(found.items()):
         kept, left_out = variants.get("sic", {}), variants.get("no_sic", {})
         both = sorted(kept.keys() & left_out.keys())
-        differences = [_difference(kept[seed], left_out[seed]) for seed in both]
+        differences = [difference(kept[seed], left_out[seed], keys) for seed in both]
         parts = ((_WITH, kept.values()), (_WITHOUT, left_out.values()), (_GAIN, differences))
         labelled += [
             ((thing, network, f"{images:,d}", label), Seeds(tuple(part)))
@@ -41,7 +41,9 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*table, *origin(rows, "python benchmarks/ablation.py")]
 
 
-def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, float]:
-    keys = [key for _, key, _, _ in _COLUMNS]
+def difference(
+    first: Mapping[str, Any], second: Mapping[str, Any], keys: Sequence[str]
+) -> dict[str, float]:
+    """Figures of one row less those of another, where both know them."""
     known = [key for key in keys if first[key] is not None and second[key] is not None]
     return {key: first[key] - second[key] for key in known}

@@ -18,26 +18,23 @@ import datetime
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from benchmarks.common import ROOT, lmo_folder, lmo_object, machine
 from benchmarks.runs import carry_out, locked, numbers, words
+from benchmarks.searched import SEARCHED, searched
 from fpg_pose_ros.errors import DatasetError, FpgPoseError
 from offline_search.data.bop import BopDataset
 from offline_search.data.datasets import PoseDataset
 from offline_search.data.objects import RenderableObject, load_object
-from offline_search.data.sources import RenderedPoses
 from offline_search.rendering import render_layers
 from offline_search.retrain import CROP_MARGIN, VALIDATION_SEED, make_task
-from offline_search.search_stages import find, make_problem
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
-from offline_search.space.meter import MacsMeter
-from offline_search.space.search_space import load_space
-from offline_search.strategies.problem import Budget
+from offline_search.space.fabric_architecture import FabricArchitecture
 from offline_search.training.config import TrainConfig
 from offline_search.training.loop import train
 from offline_search.training.pose_validation import judge, predict
@@ -49,14 +46,8 @@ HAND_MADE: Final = (
     "efficientnet_lite0",
     "resnet18",
 )
-# Method: strategy and its settings. `fpg_single` may keep one operator a layer.
-SEARCHED: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "fpg": ("fpg", {}),
-    "random": ("random", {"trials": 4}),
-    "fpg_single": ("fpg", {"gate": "single"}),
-}
-_SEARCH_SHARE: Final = 0.9
-"""Compute of a search in that of training a network of the budget."""
+RIVALS: Final = ("fpg", "random", "fpg_single")
+"""Of the hand-made ones; benchmarks/methods.py compares all that search."""
 IMAGES: Final = 8000
 TEST_SEED: Final = 970_001
 """Of the renders that rows are about. Training seeds are smaller; VALIDATION_SEED is another."""
@@ -82,7 +73,7 @@ class Run:
     Attributes:
         thing: the object's name.
         budget: million MACs.
-        method: see `HAND_MADE` and `SEARCHED`.
+        method: see `HAND_MADE` and `searched.SEARCHED`.
         seed: of search, weights and data.
         images: samples the network is trained on.
     """
@@ -92,6 +83,12 @@ class Run:
     method: str
     seed: int
     images: int
+    program: ClassVar[str] = "benchmarks/search.py"
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Options that say where the method is judged."""
+        return ("--objects", self.thing, "--budgets", str(self.budget))
 
     @property
     def name(self) -> str:
@@ -101,10 +98,9 @@ class Run:
     @property
     def command(self) -> str:
         """What makes this row alone."""
-        asked = ["--objects", self.thing, "--budgets", self.budget, "--methods", self.method]
-        asked += ["--seeds", self.seed]
-        asked += [] if self.images == IMAGES else ["--images", self.images]
-        return shlex.join(["python", "benchmarks/search.py", *map(str, asked)])
+        asked = [*self.place, "--methods", self.method, "--seeds", str(self.seed)]
+        asked += [] if self.images == IMAGES else ["--images", str(self.images)]
+        return shlex.join(["python", self.program, *asked])
 
     def row(self, work: Path, jobs: int) -> dict[str, Any]:
         """See `run_one`."""
@@ -147,21 +143,6 @@ def recipe(images: int, seed: int) -> TrainConfig:
     )
 
 
-def searched(
-    method: str, thing: RenderableObject, budget: int, config: TrainConfig, out: Path
-) -> tuple[Architecture, float]:
-    """An architecture within a budget of MACs, and the minutes its search took.
-
-    All methods have the compute of training `_SEARCH_SHARE` of the images on the budget.
-    """
-    strategy, settings = SEARCHED[method]
-    wanted = replace(config, images=round(_SEARCH_SHARE * config.images))
-    source, meter = RenderedPoses(thing), MacsMeter()
-    problem = make_problem(source, load_space("small"), Budget(budget, meter), wanted)
-    outcome = find(problem, strategy, settings, out)
-    return outcome.architecture, outcome.minutes
-
-
 def run_one(run: Run, work: Path, *, jobs: int = 1) -> dict[str, Any]:
     """Makes or searches the network, trains it, judges it on the test renders; goes on in `work`.
 
@@ -179,11 +160,14 @@ def run_one(run: Run, work: Path, *, jobs: int = 1) -> dict[str, Any]:
         work / run.name,
     )
     outputs, budget_macs = len(thing.model.keypoints), run.budget * 1_000_000
-    search_minutes = None
+    search: dict[str, float | None] = {"search_minutes": None}
     if run.method in SEARCHED:
-        architecture, search_minutes = searched(
-            run.method, thing, budget_macs, config, folder / "search"
-        )
+        outcome = searched(run.method, thing, budget_macs, config, work, folder / "search", jobs)
+        architecture = outcome.architecture
+        search = {
+            "search_minutes": _figure(outcome.minutes, 2),
+            "search_compute": _figure(outcome.details["compute"], 4),
+        }
     else:
         # Imported late: what it needs is installed for this benchmark only.
         from benchmarks.hand_made import hand_made
@@ -197,7 +181,7 @@ def run_one(run: Run, work: Path, *, jobs: int = 1) -> dict[str, Any]:
         "seed": run.seed,
         **trained(thing, architecture, config, folder),
         **_layers(architecture),
-        "search_minutes": None if search_minutes is None else _figure(search_minutes, 2),
+        **search,
         "command": run.command,
     }
 
@@ -228,7 +212,7 @@ def trained(
 
 def _layers(architecture: Any) -> dict[str, int]:
     """How many layers there are, and how many of them hold several operators."""
-    if not isinstance(architecture, Architecture):
+    if not isinstance(architecture, Architecture) or isinstance(architecture, FabricArchitecture):
         return {}
     layers = architecture.layers
     several = sum(len(names) > 1 for names in layers)
@@ -292,7 +276,7 @@ def _figure(value: float, digits: int) -> float | None:
 def _parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    methods = (*HAND_MADE, *SEARCHED)
+    methods = (*HAND_MADE, *RIVALS)
     add = parser.add_argument
     add("--objects", type=words(OBJECTS), default=list(OBJECTS), help="comma-separated")
     add("--budgets", type=numbers, default=[30, 10, 60], help="million MACs, comma-separated")

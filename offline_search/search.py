@@ -213,7 +213,7 @@ def layer_stores(problem: Problem) -> list[LayerStore]:
 
 
 def known() -> dict[str, list[dict[str, Any]]]:
-    """All strategies with their papers, and all spaces with their sizes."""
+    """All strategies and spaces with their papers, and spaces with their sizes."""
     spaces = [load_space(name) for name in space_names()]
     return {
         "strategies": [
@@ -223,6 +223,7 @@ def known() -> dict[str, list[dict[str, Any]]]:
         "spaces": [
             {
                 "name": space.name,
+                "paper": space.paper,
                 "log10_size": round(space.log10_size, 3),
                 "summary": f"10^{space.log10_size:.1f} architectures, {_layers(space)}",
             }

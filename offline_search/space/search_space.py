@@ -9,7 +9,7 @@ and opens one or more of the candidate operators of each *slot* (layer). Spaces 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, combinations, product
 from math import log10, prod
@@ -87,6 +87,7 @@ class SearchSpace:
         operators: Candidates of every layer where they are legal. The first layer of a stage
             changes shape, so what keeps the shape is no candidate there.
         heads: See `Head`; their number of outputs is replaced by the object's.
+        paper: Whose space it is, or after whose; it decides nothing.
     """
 
     name: str
@@ -95,6 +96,7 @@ class SearchSpace:
     stages: tuple[StageSpace, ...]
     operators: tuple[str, ...]
     heads: tuple[Head, ...]
+    paper: str = field(default="", kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         """Checks that there is a choice everywhere and that every choice can be built.
@@ -275,10 +277,9 @@ def load_space(source: str | Path) -> SearchSpace:
             )
     try:
         document = yaml.safe_load(path.read_text())
-        for entry, read in SPACE_READERS.items():
-            if entry in document:
-                return read(path.stem, document, path.parent)
-        return _space(path.stem, document)
+        read = next((SPACE_READERS[entry] for entry in SPACE_READERS if entry in document), _space)
+        space = read(path.stem, document, path.parent)
+        return replace(space, paper=str(document.get("paper", "")))
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ArchitectureError(f"{path}: describes no search space ({error!r})") from error
 
@@ -292,7 +293,7 @@ def space_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SPACES.glob("*.yaml")))
 
 
-def _space(name: str, document: Mapping[str, Any]) -> SearchSpace:
+def _space(name: str, document: Mapping[str, Any], _folder: Path) -> SearchSpace:
     return SearchSpace(
         name=name,
         input_sizes=tuple(document["input_sizes"]),

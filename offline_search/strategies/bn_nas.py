@@ -172,6 +172,7 @@ class _Search:
             minutes=(self.session.seconds + time.monotonic() - began) / 60.0,
             details={
                 "settings": asdict(self.settings),
+                "compute": self.session.spent,
                 "steps": self.session.step,
                 "compared": len(ranked),
                 "generations": [round(value, 6) for value in best],

@@ -10,6 +10,7 @@ from typing import Any
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
 from offline_search.strategies.problem import Outcome, Problem
+from offline_search.strategies.short_training import compute
 from offline_search.strategies.single_path import Path
 
 
@@ -83,6 +84,7 @@ def conclude(
     nearest = [one for one in found if one.stage == found[-1].stage]
     ranked = sorted(within or nearest, key=lambda one: one.loss)
     best, *others = {one.architecture.digest: one for one in ranked}.values()
+    trained = [one for one in found if one.images > 0]
     beaten_by_none = {one.architecture.digest for one in front(found)}
     return Outcome(
         architecture=best.architecture,
@@ -93,7 +95,8 @@ def conclude(
         minutes=max(minutes, sum(one.minutes for one in found)),
         details={
             **details,
-            "trained": sum(one.images > 0 for one in found),
+            "compute": compute(problem, [(one.architecture, one.images) for one in trained]),
+            "trained": len(trained),
             "trials": [
                 {
                     "stage": one.stage,

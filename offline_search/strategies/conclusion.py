@@ -10,7 +10,7 @@ from typing import Any
 from offline_search.strategies.contest import contest
 from offline_search.strategies.problem import Outcome, Problem
 from offline_search.strategies.repair import Preference
-from offline_search.strategies.session import TRAINING, Session
+from offline_search.strategies.session import FORWARD, TRAINING, Session
 from offline_search.strategies.shared_weights import (
     CALIBRATION_SAMPLES,
     ESTIMATE_SAMPLES,
@@ -24,16 +24,17 @@ class Conclusion:
     """The last choice by the shared weights.
 
     Attributes:
-        evaluations: Networks that are compared.
+        price: What comparing a network of just the budget takes, as a share of the compute.
+        evaluations: Networks that are compared, where the search before spent no more than `until`.
         until: Share of the compute that is spent before.
     """
 
     def __init__(self, problem: Problem, share: float) -> None:
         """`share` is that of the compute which the contest may have."""
-        images = TRAINING * problem.config.images
         self.problem = problem
-        self.evaluations = max(1, int(share * images / _IMAGES_OF_AN_ESTIMATE))
-        self.until = max(0.5, 1.0 - self.evaluations * _IMAGES_OF_AN_ESTIMATE / images)
+        self.price = FORWARD * _IMAGES_OF_AN_ESTIMATE / (TRAINING * problem.config.images)
+        self.evaluations = max(1, int(share / self.price))
+        self.until = max(0.5, 1.0 - self.evaluations * self.price)
 
     def outcome(
         self,
@@ -51,8 +52,12 @@ class Conclusion:
             details: For the report.
         """
         began = time.monotonic()
-        ranked = contest(self.problem, preference, weights.estimate, self.evaluations)
+        # The last step may have taken more than was left for it.
+        evaluations = max(1, min(self.evaluations, int((1.0 - session.spent) / self.price)))
+        ranked = contest(self.problem, preference, weights.estimate, evaluations)
         best, *others = ranked
+        budget = self.problem.budget
+        costs = sum(budget.meter.total(one.architecture) for one in ranked) / budget.amount
         return Outcome(
             architecture=best.architecture,
             why=best.repaired.why,
@@ -60,5 +65,10 @@ class Conclusion:
             rivals=tuple((rival.architecture, rival.estimate) for rival in others),
             images=session.images + len(ranked) * _IMAGES_OF_AN_ESTIMATE,
             minutes=(session.seconds + time.monotonic() - began) / 60.0,
-            details={**details, "steps": session.step, "compared": len(ranked)},
+            details={
+                **details,
+                "compute": session.spent + costs * self.price,
+                "steps": session.step,
+                "compared": len(ranked),
+            },
         )

@@ -143,19 +143,21 @@ def _drawn(settings: PosenfsSettings, problem: Problem, whole: FabricArchitectur
         for part in whole.fabric.parts
     )
     fixed = replace(whole, fabric=replace(whole.fabric, parts=parts, learned=False))
-    return _outcome(settings, problem, fixed, 0, (time.monotonic() - began) / 60.0)
+    return _outcome(settings, problem, fixed, 0.0, 0, (time.monotonic() - began) / 60.0)
 
 
 def _outcome(
     settings: PosenfsSettings,
     problem: Problem,
     found: FabricArchitecture,
+    compute: float,
     images: int,
     minutes: float,
 ) -> Outcome:
     architecture, why = discretised(found, problem.budget)
     details = {
         "settings": asdict(settings),
+        "compute": compute,
         "log10_size": problem.space.log10_size,
         "parts": {part.name: list(part.keypoints) for part in architecture.fabric.parts},
         "macs_before_dropping": cost(found).macs,
@@ -217,6 +219,7 @@ class _Search:
             self.settings,
             self.problem,
             replace(found, fabric=fabric),
+            session.spent,
             session.images,
             session.seconds / 60.0,
         )

@@ -108,7 +108,8 @@ class Outcome:
         rivals: Other architectures with their estimates, best first, for a check of the estimates.
         images: Samples shown to networks, counted once for each network.
         minutes: Wall time of all runs that led here.
-        details: For the report and search.json.
+        details: For the report and search.json. `compute` is the share of the search's compute
+            that was spent.
     """
 
     architecture: Architecture

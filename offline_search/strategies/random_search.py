@@ -21,8 +21,8 @@ from offline_search.space.search_space import SearchSpace
 from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
 from offline_search.strategies.registry import register
 from offline_search.strategies.repair import derived_seed, random_preference, repair
-from offline_search.strategies.short_training import score, short_config
-from offline_search.strategies.trials import Trials, identity, open_storage
+from offline_search.strategies.short_training import compute, score, short_config
+from offline_search.strategies.trials import Trials, check_storage, identity, open_storage
 from offline_search.training.loop import train
 
 
@@ -56,8 +56,8 @@ class RandomSearch:
         Args:
             trials: N.
             mean_open: Operators open in a layer, on average, before the budget is met.
-            storage: URL of a database as SQLAlchemy spells it; a file in the search's folder by
-                default.
+            storage: URL of a database as SQLAlchemy spells it, without a password; a file in the
+                search's folder by default.
 
         Raises:
             SearchError: One is out of range.
@@ -66,6 +66,7 @@ class RandomSearch:
             raise SearchError(f"strategy random: trials must be at least 1, got {trials}")
         if not mean_open > 0:
             raise SearchError(f"strategy random: mean_open must be positive, got {mean_open}")
+        check_storage("random", storage)
         self.trials, self.mean_open, self.storage = trials, mean_open, storage
 
     def search(self, problem: Problem, out: Path) -> Outcome:
@@ -115,6 +116,13 @@ class RandomSearch:
             minutes=max(minutes, sum(trial.user_attrs["minutes"] for trial in done.values())),
             details={
                 "settings": {"trials": self.trials, "mean_open": self.mean_open},
+                "compute": compute(
+                    problem,
+                    [
+                        (self.architecture(problem, index)[0], trial.user_attrs["images"])
+                        for index, trial in done.items()
+                    ],
+                ),
                 "trials": [
                     {
                         "macs": cost(network).macs,

@@ -30,7 +30,7 @@ from offline_search.strategies.repair import derived_seed, repair
 from offline_search.strategies.short_training import score, short_config
 from offline_search.strategies.single_path import Path, as_few_open
 from offline_search.strategies.structures import structural_path, structure_sizes
-from offline_search.strategies.trials import Trials, identity, open_storage
+from offline_search.strategies.trials import Trials, check_storage, identity, open_storage
 from offline_search.training.loop import train
 
 _STRUCTURAL, _MODULAR = range(2)
@@ -53,8 +53,8 @@ class SmNasSettings:
         chance: Of each layer of a mutant in the modular stage's first generation to be drawn anew.
         latency: Time of a candidate: `network`, of itself as a whole, or `parts`, the sum of its
             parts in the table that was measured once: where machines are too busy to be measured.
-        storage: URL of a database as SQLAlchemy spells it; a file in the search's folder by
-            default.
+        storage: URL of a database as SQLAlchemy spells it, without a password; a file in the
+            search's folder by default.
     """
 
     structural: int = 12
@@ -80,6 +80,7 @@ class SmNasSettings:
             ("latency", self.latency in ("network", "parts"), "network or parts"),
         )
         check_settings("sm_nas", self, rules)
+        check_storage("sm_nas", self.storage)
 
 
 @register(
@@ -115,7 +116,7 @@ class _Search:
         self.space, self.outputs = problem.space, problem.task.outputs
         self.clock = problem.clock()
         self.storage = open_storage("sm_nas", settings.storage, out)
-        # Where trials are kept decides nothing, and its URL may hold a password.
+        # Where trials are kept decides nothing.
         self.decides = {k: v for k, v in asdict(settings).items() if k != "storage"}
         self.name = identity("sm_nas", problem, self.decides)
         self.stages: list[Trials] = []

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import optuna
+import sqlalchemy
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -31,10 +32,34 @@ INDEX: Final = "index"
 _HEARTBEAT_S: Final = 30
 _POLL_S: Final = 1.0
 _OPENINGS: Final = 3
+_SUCH_AS: Final = "give one such as sqlite:///search.db or postgresql+psycopg://user@host/search"
 _UNDER_WAY: Final = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 Do = Callable[[optuna.Trial, int], tuple[float, ...]]
 """Does the trial of that number; returns what is to be minimised."""
+
+
+def check_storage(strategy: str, storage: str) -> None:
+    """Keeps passwords out of what a search writes down: its request, its command, its bundle.
+
+    Args:
+        strategy: Name.
+        storage: See `open_storage`.
+
+    Raises:
+        SearchError: It is no URL, or holds a password.
+    """
+    if not storage:
+        return
+    try:
+        url = sqlalchemy.make_url(storage)
+    except sqlalchemy.exc.ArgumentError:
+        raise SearchError(f"strategy {strategy}: storage is no URL; {_SUCH_AS}") from None
+    if url.password is not None or "password" in url.query:
+        raise SearchError(
+            f"strategy {strategy}: storage holds a password, which would be written into the "
+            "search's folder; leave it out of the URL, and give it in PGPASSWORD or ~/.pgpass"
+        )
 
 
 def open_storage(strategy: str, storage: str, out: Path) -> BaseStorage:
@@ -63,10 +88,7 @@ def _database(storage: str, attempts: int) -> RDBStorage:
         if attempts > 1:  # two workers that make its tables at once: the later finds them made
             time.sleep(1.0)
             return _database(storage, attempts - 1)
-        raise SearchError(
-            f"storage {storage} cannot be opened ({error}); give a URL such as "
-            "sqlite:///search.db or postgresql+psycopg://user:password@host/search"
-        ) from error
+        raise SearchError(f"storage {storage} cannot be opened ({error}); {_SUCH_AS}") from error
 
 
 def identity(strategy: str, problem: Problem, decides: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from offline_search.search_stages import OUTCOME_FILE, parse_macs, parse_millise
 from offline_search.space import Architecture, ArchitectureError, cost
 from offline_search.space.search_space import load_space
 from offline_search.strategies.problem import SearchError
+from offline_search.strategies.registry import strategies
 from offline_search.training.checkpoint import load_checkpoint
 from offline_search.training.config import TrainingError
 from offline_search.training.journal import METRICS_FILE, read_metrics
@@ -366,10 +367,12 @@ def test_latencies_are_read_with_and_without_their_unit() -> None:
 
 def test_the_command_lists_strategies_and_spaces() -> None:
     listed = json.loads(CliRunner().invoke(app, ["search", "--list", "--json"]).stdout)
-    assert {entry["name"] for entry in listed["strategies"]} >= {"fpg", "random"}
-    assert all("arXiv" in entry["paper"] for entry in listed["strategies"])
+    names = [entry["name"] for entry in listed["strategies"]]
+    assert names == [entry.name for entry in strategies()]
+    assert len(names) >= 8
+    assert all("arXiv" in entry["paper"] for kind in listed.values() for entry in kind)
     sizes = {entry["name"]: entry["log10_size"] for entry in listed["spaces"]}
-    assert sizes.keys() >= {"efficientpose", "full", "small", "table", "tiny"}
+    assert sizes.keys() >= {"efficientpose", "fabric", "full", "small", "table", "tiny"}
     assert sizes["full"] >= 92
     lines = CliRunner().invoke(app, ["search", "--list"]).stdout.splitlines()
     assert len(lines) == len(listed["strategies"]) + len(listed["spaces"])

@@ -67,7 +67,9 @@ def test_it_ends_with_a_network_within_the_budget(finished: Finish, entry: Entry
     assert estimates == sorted(estimates)
     assert outcome.images > 0
     assert outcome.minutes > 0
-    assert json.loads(json.dumps(dict(outcome.details)))["settings"]
+    details = json.loads(json.dumps(dict(outcome.details)))
+    assert details["settings"]
+    assert details["compute"] > 0
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,14 @@ from optuna.trial import TrialState
 from offline_search.space import cost
 from offline_search.strategies.problem import Outcome, SearchError
 from offline_search.strategies.random_search import RandomSearch
+from offline_search.strategies.registry import make_strategy
 from offline_search.strategies.trials import TRIALS_FILE
 from offline_search.training.loop import CHECKPOINT_FILE, RESULT_FILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-PROBLEM: dict[str, Any] = {"images": 48}
+PROBLEM: dict[str, Any] = {"images": 240}
+SCORE = 64
+"""What a score costs, in images of a training."""
 
 
 def run(out: Path, trials: int = 3, **settings: Any) -> Outcome:
@@ -65,8 +68,9 @@ def test_the_best_of_n_networks_within_the_budget_is_found(whole: tuple[Path, Ou
     scores = [outcome.estimate, *(estimate for _, estimate in outcome.rivals)]
     assert scores == sorted(scores, key=lambda score: score or 0.0)
     assert outcome.why == ""
-    # The compute is shared equally.
-    assert outcome.images == PROBLEM["images"]
+    # The compute is shared equally, by trainings and scores.
+    assert outcome.images == PROBLEM["images"] - 3 * SCORE
+    assert 0.95 <= outcome.details["compute"] <= 1
     assert outcome.minutes > 0
     assert len(outcome.details["trials"]) == 3
     assert states(journal(out)) == {TrialState.COMPLETE: [0, 1, 2]}
@@ -157,6 +161,17 @@ def test_a_setting_that_cannot_be_is_named_with_what_can(
 ) -> None:
     with pytest.raises(SearchError, match=f"strategy random: {named}"):
         RandomSearch(**settings)
+
+
+@pytest.mark.parametrize(
+    "storage",
+    ["postgresql+psycopg://me:s3cret@host/db", "postgresql://host/db?user=me&password=s3cret"],
+)
+@pytest.mark.parametrize("strategy", ["random", "sm_nas"])
+def test_a_password_is_refused_and_not_told(strategy: str, storage: str) -> None:
+    with pytest.raises(SearchError, match=rf"strategy {strategy}: .*PGPASSWORD") as refused:
+        make_strategy(strategy, {"storage": storage})
+    assert "s3cret" not in str(refused.value)
 
 
 def test_a_storage_that_cannot_be_opened_is_named(tmp_path: Path) -> None:

@@ -26,14 +26,14 @@ from offline_search.training.checkpoint import load_checkpoint
 from offline_search.training.loop import WEIGHTS_FILE, TrainingStopped
 
 STRUCTURAL, MODULAR, IMAGES = 4, 4, 12
+COMPUTE = (STRUCTURAL + MODULAR) * (IMAGES + 64)
+"""In images of a training: a score costs 64."""
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 SETTINGS: dict[str, Any] = {"structural": STRUCTURAL, "modular": MODULAR, "population": 3}
 
 
 def run(out: Path, *, stop_at: int = -1, **settings: Any) -> Outcome:
-    problem = drawn_problem(
-        images=IMAGES * (STRUCTURAL + MODULAR), cache=out.parent / "cache", stop_at=stop_at
-    )
+    problem = drawn_problem(images=COMPUTE, cache=out.parent / "cache", stop_at=stop_at)
     return SmNas(**{**SETTINGS, **settings}).search(problem, out)
 
 
@@ -97,6 +97,7 @@ def test_each_new_network_is_timed_and_trained_once_with_group_norm(
     assert {folder.name.split("-")[-1] for folder in folders} == {key[:8] for key in times}
     assert len(folders) == len(times) == outcome.details["trained"]
     assert outcome.images == len(times) * IMAGES
+    assert 0 < outcome.details["compute"] <= 1
     for folder in folders:
         tensors, _ = load_checkpoint(folder / WEIGHTS_FILE)
         assert any(name.endswith("parametrizations.weight.original") for name in tensors)
@@ -126,7 +127,7 @@ def test_times_of_another_machine_are_not_mixed_in(
 ) -> None:
     other = LatencyMeter(tmp_path)
     other.machine["processor"] = "another"
-    problem = drawn_problem(images=IMAGES * (STRUCTURAL + MODULAR))
+    problem = drawn_problem(images=COMPUTE)
     with pytest.raises(SearchError, match="machines of one kind"):
         SmNas(**SETTINGS).search(replace(problem, clock=lambda: other), whole[0])
 

@@ -26,7 +26,8 @@ pytestmark = [
 ]
 STAGES = {"structural": 4, "modular": 3}
 SETTINGS: dict[str, Any] = {**STAGES, "population": 2}
-IMAGES = 12 * sum(STAGES.values())
+IMAGES = (12 + 64) * sum(STAGES.values())
+"""12 of each training; a score costs 64."""
 
 
 @pytest.fixture
