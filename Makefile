@@ -147,7 +147,7 @@ format: $(DONE)/locked  ## format the code and mend what ruff can
 
 # --- runs -----------------------------------------------------------------------------------------
 
-.PHONY: demo demo-shipped bench-ablation bench-lmo bench-methods bench-node bench-search bench-table
+.PHONY: demo demo-shipped bench-ablation bench-lmo bench-methods bench-node bench-search bench-table bench-temporal
 demo: build  ## train on Spot, run camera and pose node, report in demo/
 	@$(IN_ENV) fpg-pose demo --seconds $(DEMO_SECONDS) $(DEMO_ARGS)
 
@@ -171,6 +171,9 @@ bench-table: venv  ## every network of a small space trained, and searches in it
 
 bench-search: venv $(DONE)/benchmarks  ## searched networks against hand-made ones; hours, goes on when run again
 	@$(VENV)/bin/python benchmarks/search.py $(BENCH_ARGS)
+
+bench-temporal: venv  ## networks that remember against single-frame ones; most of an hour, goes on when run again
+	@$(VENV)/bin/python benchmarks/temporal.py $(BENCH_ARGS)
 
 # --- upkeep ---------------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ def measure(
         bundles = {"float32": bundle, "int8": quantised(bundle, spec)}
         for backend, precision in WAYS:
             opened = open_backends(bundles[precision], backend)[spec.file]
-            ready.append((opened, noise(spec, 1)[0]))
+            ready.append((opened, noise(spec, 1)))
             rows.append(
                 {
                     "network": name,

@@ -39,6 +39,7 @@ from offline_search.space.cost import cost
 from offline_search.space.presets import preset
 from offline_search.training.checkpoint import write_atomic
 from offline_search.training.config import TrainConfig
+from offline_search.training.feed import seen
 from offline_search.training.journal import read_metrics
 from offline_search.training.loop import train
 from offline_search.training.loss import heatmap_loss
@@ -78,6 +79,10 @@ class NoiseTask:
     def dataset(self) -> Dataset[dict[str, Tensor]]:
         """See `Task`."""
         return Noise(self.architecture.input_size[0])
+
+    def outputs(self, network: nn.Module, batch: Batch, device: torch.device) -> Any:
+        """See `Task`."""
+        return seen(network, batch, device)
 
     def loss(self, outputs: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Divergence of the maps."""

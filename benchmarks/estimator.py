@@ -27,6 +27,7 @@ from fpg_pose_ros.decode import DecodeParameters, decode_heatmap
 from fpg_pose_ros.estimator import Estimator
 from fpg_pose_ros.geometry import Array, Camera, apply_affine, exp_so3, make_transform, transform
 from fpg_pose_ros.localise import Box, locate
+from fpg_pose_ros.memory import Glimpse, MemorySpec, past_features
 from fpg_pose_ros.preprocess import letterbox_affine, resample, to_tensor
 from fpg_pose_ros.steps import crop_affine, solve_observations, to_image
 from offline_search.data.objects import load_object
@@ -35,6 +36,7 @@ CROP, FRAME, STRIDE, LOCATOR_STRIDE = (128, 128), (168, 224), 4, 8
 CAMERA = Camera(640, 480, np.array([[600.0, 0.0, 320.0], [0.0, 600.0, 240.0], [0.0, 0.0, 1.0]]))
 LENS = Camera(640, 480, CAMERA.K, np.array([-0.28, 0.09, 0.001, -0.001, 0.0]), "plumb_bob")
 SIGMA_CELLS = 1.25
+MEMORY = MemorySpec(lags=(1, 2, 4), channels=96, size=(8, 8), stride=16, fps=30.0)
 
 
 class Recorded:
@@ -46,7 +48,7 @@ class Recorded:
         """Takes what it will give."""
         self.outputs = outputs
 
-    def run(self, x: Tensor) -> tuple[Tensor, ...]:
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Returns the recorded outputs."""
         return self.outputs
 
@@ -111,6 +113,7 @@ def steps(
     maps = recorded["pose.onnx"].outputs[0][0]
     seen = to_image(decode_heatmap(maps, STRIDE, parameters), crop)
     estimator = Estimator(bundle, backend=recorded)
+    glimpse = Glimpse(np.ones(MEMORY.given, np.float32), crop, camera)
     return {
         "letterbox": lambda: resample(image, letterbox, FRAME),
         "tensor, locator": lambda: to_tensor(small, bundle.locator),
@@ -119,6 +122,7 @@ def steps(
         ),
         "crop": lambda: resample(image, crop, CROP),
         "tensor, crop": lambda: to_tensor(window, item.network),
+        "align 3x96x8x8": lambda: past_features(MEMORY, [glimpse] * 3, 1.01 * crop, camera),
         "decode 16x32x32": lambda: decode_heatmap(maps, STRIDE, parameters),
         "back to the image": lambda: to_image(seen, crop),
         "normalise and solve": lambda: solve_observations(item.model, seen, camera),

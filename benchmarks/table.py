@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     """The options."""
-    known = [one.name for one in strategies() if one.name != REPLAYED and not one.fabrics]
+    known = [one.name for one in strategies() if one.name != REPLAYED and one.kind == "layers"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--jobs", type=int, default=1, help="processes side by side, of one thread each")

@@ -216,22 +216,24 @@ def _check_network(spec: NetworkSpec, content: bytes, channels: int) -> None:
         header = read_onnx_header(content)
     except OnnxHeaderError as error:
         raise BundleError(f"{spec.file} cannot be used: {error}") from None
-    height, width = spec.input_size
-    if [(i.shape, i.is_float) for i in header.inputs] != [((1, 3, height, width), True)]:
+    wanted = spec.input_shapes
+    if [(i.shape, i.is_float) for i in header.inputs] != [(shape, True) for shape in wanted]:
         raise BundleError(
-            f"{spec.file} takes {_shapes(header, 'inputs')}, the manifest says one float32 input "
-            f"(1, 3, {height}, {width})"
+            f"{spec.file} takes {_shapes(header, 'inputs')}, the manifest says float32 "
+            f"{' and '.join(map(str, wanted))}; export the bundle again"
         )
     if not _fits(spec, header, channels):
         raise BundleError(
             f"{spec.file} gives {_shapes(header, 'outputs')}, which is no float32 output of kind "
-            f"{spec.kind} for {channels} channels and the manifest's input_size and extra"
+            f"{spec.kind} for {channels} channels and the manifest's input_size, extra and memory"
         )
 
 
 def _fits(spec: NetworkSpec, header: OnnxHeader, channels: int) -> bool:
     height, width = spec.input_size
     shapes = [output.shape for output in header.outputs if output.is_float]
+    if spec.memory is not None and (not shapes or shapes.pop() != spec.memory.given):
+        return False
     if spec.kind == "simcc":
         bins = spec.extra["bins_per_pixel"]
         expected = [(1, channels, round(side * bins)) for side in (width, height)]

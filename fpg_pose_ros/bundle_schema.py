@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NoReturn, TypeVar, get_args
 
 from fpg_pose_ros.calibration import check_calibration
 from fpg_pose_ros.errors import BundleError
+from fpg_pose_ros.memory import MemorySpec
 
 FORMAT_VERSION: Final = 2
 MANIFEST: Final = "bundle.json"
@@ -57,6 +58,8 @@ class NetworkSpec:
             `calibration`, and, of a heatmap network with a mask, `silhouette_bias` and
             `silhouette_sigma`.
         precision: what its convolutions are computed in; inputs and outputs are float32 always.
+        memory: of a network that is told of earlier images: a second input (1, L, C, h, w), their
+            features, and a last output (1, C, h, w), those of this image; None for all others.
     """
 
     file: str
@@ -68,6 +71,13 @@ class NetworkSpec:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     extra: Mapping[str, float] = field(default_factory=dict)
     precision: Precision = "float32"
+    memory: MemorySpec | None = None
+
+    @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of all inputs, the image's first."""
+        image = (1, 3, *self.input_size)
+        return (image,) if self.memory is None else (image, self.memory.taken)
 
     @property
     def has_mask(self) -> bool:
@@ -86,6 +96,7 @@ class NetworkSpec:
             "std": list(self.std),
             "extra": dict(self.extra),
             "precision": self.precision,
+            **({} if self.memory is None else {"memory": self.memory.to_json()}),
         }
 
 
@@ -227,6 +238,7 @@ def _network(entry: dict[str, Any], where: str) -> NetworkSpec:
         std=std,
         extra=_extra(_get(entry, "extra", dict, "an object", where), kind, f"{where}.extra"),
         precision=_precision(entry, where),
+        memory=_memory(entry, kind, (size[0], size[1]), where),
     )
 
 
@@ -245,6 +257,19 @@ def _precision(entry: dict[str, Any], where: str) -> Precision:
     if precision is None:
         _refuse(f"{where}.precision", "one of " + ", ".join(precisions))
     return precision
+
+
+def _memory(
+    entry: dict[str, Any], kind: NetworkKind, input_size: tuple[int, int], where: str
+) -> MemorySpec | None:
+    if "memory" not in entry:
+        return None
+    if kind == "locator":
+        _refuse(f"{where}.memory", "left out: a locator looks for things that are not known yet")
+    try:
+        return MemorySpec.from_json(entry["memory"], input_size)
+    except ValueError as error:
+        raise BundleError(f"{MANIFEST}: {where}.{error}; export the bundle again") from None
 
 
 def _check_figures(training: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:

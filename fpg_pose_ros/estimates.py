@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from fpg_pose_ros.geometry import Array
 from fpg_pose_ros.localise import Box, Detection
+from fpg_pose_ros.memory import Glimpse
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class PoseEstimate:
         box: x0, y0, x1, y1 of the whole object, image px.
         stamp_ns: time of the image, ns.
         frame_id: the camera's frame.
+        glimpse: what there is to be remembered of it, for whoever asked for that.
     """
 
     object_name: str
@@ -69,6 +71,7 @@ class PoseEstimate:
     box: Box
     stamp_ns: int = 0
     frame_id: str = ""
+    glimpse: Glimpse | None = None
 
 
 @dataclass(frozen=True)

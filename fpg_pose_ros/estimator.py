@@ -8,6 +8,7 @@ never images.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from fpg_pose_ros.estimates import EstimateResult, Limits, PoseEstimate, StageCl
 from fpg_pose_ros.geometry import Camera
 from fpg_pose_ros.instances import rank
 from fpg_pose_ros.localise import Detection, locate
+from fpg_pose_ros.memory import Glimpse, Remembered, past_features
 from fpg_pose_ros.preprocess import Image, check_image, letterbox_affine, resample, to_tensor
 from fpg_pose_ros.silhouette import Silhouette
 from fpg_pose_ros.solve import PnPSolution, SolveError
@@ -94,7 +96,8 @@ class Estimator:
             for item in bundle.objects
         ]
         for spec in specs:
-            self._backends[spec.file].run(np.zeros((1, 3, *spec.input_size), dtype=np.float32))
+            nothing = [np.zeros(shape, dtype=np.float32) for shape in spec.input_shapes]
+            self._backends[spec.file].run(*nothing)
 
     @property
     def runtimes(self) -> dict[str, str]:
@@ -167,6 +170,7 @@ class Estimator:
         frame_id: str = "",
         *,
         clock: StageClock | None = None,
+        remembered: Remembered | None = None,
     ) -> PoseEstimate:
         """The other steps: from a detection, or any box with the object in it, to its pose.
 
@@ -177,17 +181,23 @@ class Estimator:
             stamp_ns: as in `estimate`.
             frame_id: as in `estimate`.
             clock: takes the times.
+            remembered: what a network with a memory saw of this thing in earlier images, for each
+                of its lags; the pose then holds what it sees in this one. None: the image stands
+                alone.
 
         Raises:
             SolveError, RejectedError: no pose, or none that can be trusted.
         """
         clock = clock or StageClock()
         item = self.bundle.objects[detection.class_index]
+        memory = item.network.memory
         A = crop_affine(detection.box, item.network)
         crop = resample(image, A, item.network.input_size)
-        tensor = to_tensor(crop, item.network)
+        inputs = [to_tensor(crop, item.network)]
+        if memory is not None:
+            inputs.append(past_features(memory, remembered or (), A, camera))
         clock.lap("preprocess")
-        outputs = self._backends[item.network.file].run(tensor)
+        outputs = self._backends[item.network.file].run(*inputs)
         clock.lap("infer")
         try:
             seen = decode(outputs, item.network, self._decoding[detection.class_index])
@@ -196,9 +206,12 @@ class Estimator:
             silhouette = self._silhouettes[detection.class_index]
             if silhouette is not None:
                 solution = refine(solution, outputs, item.network, silhouette, camera, A)
-            return self._judge(item, camera, detection, observations, solution, stamp_ns, frame_id)
+            pose = self._judge(item, camera, detection, observations, solution, stamp_ns, frame_id)
         finally:
             clock.lap("solve")
+        if memory is None or remembered is None:
+            return pose
+        return replace(pose, glimpse=Glimpse(outputs[-1], A, camera))
 
     def _judge(
         self,

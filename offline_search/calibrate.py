@@ -7,7 +7,7 @@ the object. The figures are measured on other frames than those that the calibra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 from scipy.optimize import isotonic_regression
-from tqdm import tqdm
 
 from fpg_pose_ros.bundle import Bundle, read_bundle, write_bundle
 from fpg_pose_ros.calibration import (
@@ -27,17 +26,14 @@ from fpg_pose_ros.calibration import (
     without_calibration,
 )
 from fpg_pose_ros.errors import FpgPoseError
-from fpg_pose_ros.estimator import Estimator, Limits
 from fpg_pose_ros.geometry import Array, Symmetries
-from fpg_pose_ros.sources import Frame
-from offline_search.data.live import LiveScene
 from offline_search.data.objects import RenderableObject, load_object
-from offline_search.evaluation import claim_of, geometry_of, require_objects, without_nan
+from offline_search.evaluation import without_nan
+from offline_search.judged_renders import judge_renders
 from offline_search.metrics.trust import (
     Judged,
     degrees_of_freedom,
     describe,
-    judge,
     nees,
     trust,
 )
@@ -48,8 +44,6 @@ CHECK_SEED: Final = 2_000_000_000
 _SCENES: Final = 100_000
 #: Poses, and right ones among them, that a calibration needs at least.
 LEAST_POSES: Final = 30
-_FRAMES_A_SCENE: Final = 3
-_SECONDS_APART: Final = 3.0
 _POSES_A_KNOT: Final = 25
 _MOST_PARTS: Final = 20
 _POWERS: Final = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -103,8 +97,9 @@ def calibrate(bundle: Bundle, name: str, *, images: int, seed: int = 0, threads:
     item = load_object(name)
     checks = max(images // 2, 1)
     first, other = CALIBRATION_SEED + seed * _SCENES, CHECK_SEED + seed * _SCENES
-    settings = fit(judge_renders(bundle, item, images, first, threads), item)
-    held_out = judge_renders(bundle, item, checks, other, threads)
+    plain = uncalibrated(bundle)
+    settings = fit(judge_renders(plain, item, images, first, threads), item)
+    held_out = judge_renders(plain, item, checks, other, threads)
     model = item.model
     network = next(o.network for o in bundle.objects if o.model.name == model.name)
     figures: dict[str, Any] = {
@@ -117,42 +112,6 @@ def calibrate(bundle: Bundle, name: str, *, images: int, seed: int = 0, threads:
         print(describe(f"{model.name} {when}", measured))
         figures[when] = without_nan(asdict(measured))
     return _with_settings(bundle, model.name, settings, figures)
-
-
-def judge_renders(
-    bundle: Bundle, item: RenderableObject, images: int, seed: int, threads: int = 1
-) -> list[Judged]:
-    """What a bundle says, before calibration, of an object on renders of many scenes.
-
-    Args:
-        bundle: must hold the object.
-        item: the object.
-        images: how many frames; three of a scene, seconds apart.
-        seed: of the first scene; the others count on from it.
-        threads: of one inference.
-    """
-    name = item.model.name
-    require_objects(bundle, [name])
-    geometry = geometry_of(item)
-    estimator = Estimator(uncalibrated(bundle), threads=threads, limits=Limits(min_score=0.0))
-    found: list[Judged] = []
-    frames = _frames(item, images, seed)
-    for frame in tqdm(frames, "calibrate", images, unit="frame", dynamic_ncols=True):
-        result = estimator.estimate(frame.image, frame.camera)
-        said = [claim_of(one) for one in result.estimates if one.object_name == name]
-        found += judge(said, frame.ground_truth[name][None], geometry)
-    return found
-
-
-def _frames(item: RenderableObject, images: int, seed: int) -> Iterator[Frame]:
-    for number in range(images):
-        scene_number, place = divmod(number, _FRAMES_A_SCENE)
-        if place == 0:
-            duration = _FRAMES_A_SCENE * _SECONDS_APART
-            scene = LiveScene(
-                item, seed=seed + scene_number, fps=1 / _SECONDS_APART, duration=duration
-            )
-        yield scene.frame(place)
 
 
 def uncalibrated(bundle: Bundle) -> Bundle:

@@ -85,7 +85,7 @@ PoseData = Annotated[
     str | None,
     typer.Option(
         help="bop:PATH or linemod:PATH (--object 5, NAME=5 or FILE.yaml=5), or speed:PATH "
-        "(--object tango or FILE.yaml); by default renders of the object."
+        "(--object tango or FILE.yaml); films: renders of the object in motion; by default renders."
     ),
 ]
 Cache = Annotated[
@@ -118,7 +118,7 @@ Strategy = Annotated[
     str | None,
     typer.Option(
         help="How it is searched: a name that `fpg-pose search --list` shows; by default fpg, of "
-        "a space of fabrics posenfs."
+        "a space of fabrics posenfs, of temporal cells temporal."
     ),
 ]
 StrategySettings = Annotated[str, typer.Option(help="The strategy's own settings, JSON.")]
@@ -534,6 +534,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Write a page of the worst and median cases into this folder."),
     ] = None,
+    track: Annotated[
+        bool, typer.Option(help="Through rendered frames, as the node does in a film.")
+    ] = False,
 ) -> None:
     """Judge a bundle by the very estimator that runs on the robot."""
     from offline_search.evaluate import evaluate as run
@@ -553,6 +556,7 @@ def evaluate(
         json_out=json_out,
         results_out=results,
         gallery=gallery,
+        track=track,
     )
 
 
@@ -631,6 +635,9 @@ def estimate(
     bag_out: Annotated[
         Path | None, typer.Option(help="Folder of that copy; by default OUTPUT/bag.")
     ] = None,
+    track: Annotated[
+        bool, typer.Option(help="Follow things from image to image, as the node does.")
+    ] = False,
 ) -> None:
     """Run a bundle over recorded images: poses as CSV, overlays, and, of a bag, a bag with both."""
     from offline_search.estimate import estimate as run
@@ -650,6 +657,7 @@ def estimate(
         limit=limit,
         bag=bag,
         bag_out=bag_out,
+        track=track,
     )
 
 

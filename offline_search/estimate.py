@@ -23,6 +23,7 @@ from fpg_pose_ros.geometry import quaternion_wxyz
 from fpg_pose_ros.objects import ObjectModel
 from fpg_pose_ros.overlay import draw
 from fpg_pose_ros.sources import Frame, open_source, read_camera
+from fpg_pose_ros.tracking import PoseTracker, TrackingSettings
 from offline_search.estimate_bag import PosedBag, added_poses, is_ros2_bag
 
 POSES_FILE: Final = "poses.csv"
@@ -79,6 +80,7 @@ def estimate(
     limit: int | None = None,
     bag: bool = True,
     bag_out: Path | None = None,
+    track: bool = False,
 ) -> Summary:
     """The command: estimate poses in all images of a source.
 
@@ -98,6 +100,7 @@ def estimate(
         bag: of a ROS 2 bag, write a copy with the poses in it.
         bag_out: where to; a folder that is not there yet. By default `bag` in the output folder,
             where it replaces an earlier one.
+        track: follow things from image to image, as the node does; else each image stands alone.
 
     Raises:
         FpgPoseError: bundle, source or calibration cannot be used.
@@ -111,6 +114,7 @@ def estimate(
         device=device,
         limits=Limits(min_score=min_score, max_reprojection_error=max_reprojection_error),
     )
+    tracker = PoseTracker([estimator], TrackingSettings(enabled=track))
     models = [item.model for item in opened.objects]
     times: list[float] = []
     poses = 0
@@ -125,7 +129,7 @@ def estimate(
         for frame in stack.enter_context(bar):
             if frame.camera is None:
                 raise CameraError(f"{source}: {frame.name} has no calibration; give --camera FILE")
-            result = estimator.estimate(frame.image, frame.camera, frame.stamp_ns, frame.frame_id)
+            result = tracker.estimate(frame.image, frame.camera, frame.stamp_ns, frame.frame_id)
             times.append(result.times.total_ms)
             poses += len(result.estimates)
             writer.writerows(row(frame, item, times[-1]) for item in result.estimates)

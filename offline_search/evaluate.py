@@ -96,6 +96,7 @@ def _frames(scene: LiveScene, name: str, count: int, visibility: bool) -> Iterat
             camera=scene.camera,
             wanted=(Wanted(name, truth[None], np.array([share])),),
             again=partial(_image, scene, number),
+            stamp_ns=frame.stamp_ns,
         )
 
 
@@ -119,6 +120,7 @@ def evaluate(
     json_out: Path | None = None,
     results_out: Path | None = None,
     gallery: Path | None = None,
+    track: bool = False,
 ) -> Evaluation:
     """The command: judge a bundle, print the table, and write it as JSON where asked.
 
@@ -138,6 +140,7 @@ def evaluate(
         json_out: file for the figures.
         results_out: file for the estimates as BOP's CSV; only with BOP and LINEMOD.
         gallery: folder for a page of the worst and the median cases.
+        track: see `examine`; only with rendered frames.
 
     Raises:
         EvaluationError, DatasetError: it is not clear on what to judge, or that cannot be read.
@@ -149,6 +152,8 @@ def evaluate(
         )
     if results_out is not None and not (data or "").startswith(("bop:", "linemod:")):
         raise EvaluationError("--results is BOP's table: give --data bop:PATH or linemod:PATH")
+    if track and data is not None:
+        raise EvaluationError("--track follows things through a film: give --object, not --data")
     keys: list[tuple[int, int]] = []
     if data is not None:
         kind, folder = data_folder(data, "bop", "linemod", "speed")
@@ -162,7 +167,7 @@ def evaluate(
         exam = rendered_exam(
             opened, str(rendered), frames=frames, seed=seed, visibility=gallery is not None
         )
-    verdict = examine(opened, exam, backend=backend, threads=threads, device=device)
+    verdict = examine(opened, exam, backend=backend, threads=threads, device=device, track=track)
     print(format_table(verdict.evaluation))
     if results_out is not None:
         write_results(results_out, results_of(verdict, keys, object_ids(objects, opened)))

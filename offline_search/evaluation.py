@@ -43,7 +43,7 @@ class Evaluation:
         objects: scores by object name.
         trust: by object name, whether the poses' scores and covariances are true.
         macs_pose: multiply-accumulate operations of each object's pose network on one crop.
-        macs_locator: of the locator, on one image.
+        macs_locator: of the locator, mean over the images: a tracker runs it in few of them.
         macs_image: mean over the images, of the locator and of the pose networks on all crops.
         speed: scores of SPEED by object name; empty where they are not asked for.
         ms_p50: median time of the estimator on one image, milliseconds.
@@ -88,6 +88,8 @@ def make_evaluation(
     """
     times = [result.times.total_ms for result in results]
     macs = {item.model.name: item.network.macs for item in bundle.objects}
+    located = sum(result.times.locate_ms > 0 for result in results)
+    macs_locator = round(bundle.locator.macs * located / len(results))
     symmetries = {item.model.name: item.model.symmetries for item in bundle.objects}
     return Evaluation(
         bundle=bundle.name,
@@ -100,8 +102,8 @@ def make_evaluation(
             for name in scores
         },
         macs_pose={name: macs[name] for name in macs if name in scores},
-        macs_locator=bundle.locator.macs,
-        macs_image=bundle.locator.macs + sum(_crops(r, macs) for r in results) / len(results),
+        macs_locator=macs_locator,
+        macs_image=macs_locator + sum(_crops(r, macs) for r in results) / len(results),
         speed=speed,
         ms_p50=float(np.percentile(times, 50)),
         ms_p99=float(np.percentile(times, 99)),

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from fpg_pose_ros.bundle import Bundle
 from fpg_pose_ros.estimator import EstimateResult, Estimator, Limits, PoseEstimate
 from fpg_pose_ros.geometry import Array, Camera
+from fpg_pose_ros.tracking import PoseTracker, TrackingSettings
 from offline_search.data.meshes import TexturedMesh
 from offline_search.evaluation import Evaluation, EvaluationError, claim_of, make_evaluation
 from offline_search.metrics.scores import ObjectGeometry, Target, score, stack_poses
@@ -52,6 +53,7 @@ class Sight:
         wanted: by object.
         again: gives the image once more, for pictures of a few.
         depth: (H, W) along z, m, 0 where nothing was measured; None where there is none.
+        stamp_ns: time of the image; of a film.
     """
 
     label: str
@@ -60,6 +62,7 @@ class Sight:
     wanted: tuple[Wanted, ...]
     again: Callable[[], Image]
     depth: Array | None = None
+    stamp_ns: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +112,7 @@ def examine(
     backend: str = "onnxruntime",
     threads: int = 1,
     device: str = "cpu",
+    track: bool = False,
 ) -> Verdict:
     """Judges a bundle by the very estimator that runs on the robot.
 
@@ -118,6 +122,8 @@ def examine(
         backend: what runs the networks, see `fpg_pose_ros.backends`.
         threads: of one inference.
         device: cpu or cuda.
+        track: whether the images are one film, through which things are followed as the node does;
+            else each stands alone.
 
     Raises:
         EvaluationError: none of the images shows what is to be found.
@@ -125,6 +131,7 @@ def examine(
     estimator = Estimator(
         bundle, backend=backend, threads=threads, device=device, limits=exam.limits
     )
+    tracker = PoseTracker([estimator], TrackingSettings(enabled=track))
     surfaces = Surfaces(exam.meshes, {n: g.diameter for n, g in exam.geometries.items()})
     targets: dict[str, list[Target]] = {name: [] for name in exam.geometries}
     judged: dict[str, list[Judged]] = defaultdict(list)
@@ -132,7 +139,7 @@ def examine(
     results: list[EstimateResult] = []
     images = tqdm(exam.sights, "evaluate", exam.count, unit="image", dynamic_ncols=True)
     for sight in images:
-        result = estimator.estimate(sight.image, sight.camera)
+        result = tracker.estimate(sight.image, sight.camera, sight.stamp_ns)
         results.append(result)
         for wanted in sight.wanted:
             name, geometry = wanted.name, exam.geometries[wanted.name]
@@ -157,7 +164,8 @@ def examine(
         )
     scores = {name: score(targets[name], exam.geometries[name]) for name in targets}
     speed = {name: _speed(cases, name) for name in targets} if exam.spacecraft else {}
-    evaluation = make_evaluation(bundle, exam.data, scores, judged, results, speed)
+    data = f"{exam.data}, tracked" if track else exam.data
+    evaluation = make_evaluation(bundle, data, scores, judged, results, speed)
     return Verdict(evaluation, tuple(cases), tuple(results))
 
 

@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from fpg_pose_ros.backends.onnx_runtime import OnnxRuntimeBackend
 from fpg_pose_ros.bundle import MESHES, WEIGHTS, Bundle, pack_meshes, write_bundle
 from fpg_pose_ros.errors import FpgPoseError
 from fpg_pose_ros.objects import ObjectModel
+from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
 from offline_search.space.network import Network
 from offline_search.space.oriented import to_plain
@@ -33,6 +35,8 @@ OPSET: Final = 18
 TOLERANCE: Final = 1e-4
 """Largest difference of ONNX Runtime and torch, relative to the outputs where they exceed 1."""
 INPUT_NAME: Final = "image"
+PAST_NAME: Final = "past"
+FEATURES_NAME: Final = "features"
 _OUTPUTS: Final = {"heatmap": ["heat"], "simcc": ["x", "y"], "locator": ["heat", "box"]}
 
 
@@ -51,11 +55,21 @@ class TrainedObject:
 def to_onnx(network: Network) -> bytes:
     """An ONNX file of the network: input (1, 3, H, W) float32 RGB in 0..255, norms folded away.
 
+    With a temporal cell it has one more input, `past` (1, L, C, h, w), and one more output,
+    `features` (1, C, h, w), see `Network.conclude`: what this image leaves for later ones.
+
     Raises:
         ExportError: ONNX Runtime's outputs differ from torch's by more than `TOLERANCE`.
     """
-    plain = to_plain(copy.deepcopy(network).cpu())
-    height, width = network.architecture.input_size
+    architecture = network.architecture
+    plain: nn.Module = to_plain(copy.deepcopy(network).cpu())
+    inputs = {INPUT_NAME: torch.zeros(1, 3, *architecture.input_size)}
+    outputs = list(_OUTPUTS[architecture.head.kind])
+    if architecture.cell is not None:
+        assert isinstance(plain, Network)
+        plain = _Remembering(plain).eval()
+        inputs[PAST_NAME] = torch.zeros(past_shape(architecture))
+        outputs.append(FEATURES_NAME)
     # The exporter talks to loggers, warnings and stdout alike.
     with (
         warnings.catch_warnings(),
@@ -65,11 +79,11 @@ def to_onnx(network: Network) -> bytes:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             plain,
-            (torch.zeros(1, 3, height, width),),
+            tuple(inputs.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=_OUTPUTS[network.architecture.head.kind],
+            input_names=list(inputs),
+            output_names=outputs,
             verbose=False,
         )
     assert program is not None
@@ -84,6 +98,26 @@ def to_onnx(network: Network) -> bytes:
     content = bytes(model.SerializeToString())
     _check(network, content)
     return content
+
+
+class _Remembering(nn.Module):
+    """A network with a temporal cell whose features come out beside its head's outputs."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, past: Tensor) -> tuple[Tensor, ...]:
+        features = self.network.features(image)
+        found = self.network.conclude(features, past)
+        return (*found, features) if isinstance(found, tuple) else (found, features)
+
+
+def past_shape(architecture: Architecture) -> tuple[int, int, int, int, int]:
+    """(1, L, C, h, w) of the features of earlier images that a temporal cell takes."""
+    assert architecture.cell is not None
+    width = architecture.stages[-1].width
+    return (1, len(architecture.cell.edges), width, *architecture.feature_size)
 
 
 def _forget(message: Any) -> None:
@@ -105,12 +139,26 @@ def _quiet(*names: str) -> Any:
             logger.setLevel(level)
 
 
-def difference(network: Network, onnx: bytes, image: NDArray[np.float32]) -> float:
-    """Largest difference of the outputs for an input (1, 3, H, W), relative where they exceed 1."""
+def difference(
+    network: Network,
+    onnx: bytes,
+    image: NDArray[np.float32],
+    past: NDArray[np.float32] | None = None,
+) -> float:
+    """Largest difference of the outputs, relative where they exceed 1.
+
+    Args:
+        network: In evaluation mode.
+        onnx: Made of it.
+        image: (1, 3, H, W).
+        past: See `past_shape`; for a network with a temporal cell.
+    """
+    inputs = [image] if past is None else [image, past]
+    module = network if past is None else _Remembering(network)
     with torch.no_grad():
-        outputs = network(torch.from_numpy(image))
+        outputs = module(*(torch.from_numpy(value) for value in inputs))
     expected = [t.numpy() for t in (outputs if isinstance(outputs, tuple) else (outputs,))]
-    got = OnnxRuntimeBackend(onnx).run(image)
+    got = OnnxRuntimeBackend(onnx).run(*inputs)
     return max(
         float(np.abs(e - g).max() / max(1.0, float(np.abs(e).max())))
         for e, g in zip(expected, got, strict=True)
@@ -118,10 +166,13 @@ def difference(network: Network, onnx: bytes, image: NDArray[np.float32]) -> flo
 
 
 def _check(network: Network, onnx: bytes) -> None:
-    height, width = network.architecture.input_size
+    architecture = network.architecture
     rng = np.random.default_rng(0)
-    image = rng.uniform(0, 255, (1, 3, height, width)).astype(np.float32)
-    worst = difference(network, onnx, image)
+    image = rng.uniform(0, 255, (1, 3, *architecture.input_size)).astype(np.float32)
+    past = None
+    if architecture.cell is not None:
+        past = rng.normal(size=past_shape(architecture)).astype(np.float32)
+    worst = difference(network, onnx, image, past)
     if not worst <= TOLERANCE:
         raise ExportError(
             f"the exported network differs from the trained one by {worst:.2g}, more than "
@@ -135,6 +186,7 @@ def network_entry(result: TrainResult, file: str) -> dict[str, Any]:
     price = cost(architecture)
     bins = {"bins_per_pixel": float(architecture.head.bins_per_pixel)}
     place = bins if architecture.head.kind == "simcc" else {"stride": architecture.output_stride}
+    memory = {} if architecture.cell is None else {"memory": _memory(architecture)}
     return {
         "file": file,
         "kind": architecture.head.kind,
@@ -144,6 +196,19 @@ def network_entry(result: TrainResult, file: str) -> dict[str, Any]:
         "macs": price.macs,
         "params": price.params,
         "extra": {**place, **result.extra},
+        **memory,
+    }
+
+
+def _memory(architecture: Architecture) -> dict[str, Any]:
+    """What the manifest says of the features that the robot keeps between images."""
+    assert architecture.cell is not None
+    return {
+        "lags": list(architecture.cell.lags),
+        "channels": architecture.stages[-1].width,
+        "size": list(architecture.feature_size),
+        "stride": architecture.stride,
+        "fps": architecture.cell.fps,
     }
 
 

@@ -78,10 +78,13 @@ def _rows(bundle: Bundle) -> Iterator[tuple[str, str]]:
 
 def _network(spec: NetworkSpec) -> str:
     height, width = spec.input_size
+    memory = spec.memory
+    lags = "" if memory is None else ", ".join(map(str, memory.lags))
     return (
         f"{spec.kind}, input {width} x {height} px, {spec.macs / 1e6:.2f} MMACs "
         f"({2 * spec.macs / 1e6:.2f} MFLOPs), {spec.params / 1e3:.0f} k parameters, "
         f"{spec.precision}"
+        + ("" if memory is None else f", remembers {lags} images back at {memory.fps:g} Hz")
     )
 
 

@@ -114,9 +114,9 @@ class _Recorder:
         self.runtime = backend.runtime
         self.seen: list[Tensor] = []
 
-    def run(self, x: Tensor) -> tuple[Tensor, ...]:
-        self.seen.append(x.copy())
-        return self._backend.run(x)
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        self.seen.append(inputs[0].copy())
+        return self._backend.run(*inputs)
 
 
 class _Inputs(CalibrationDataReader):  # type: ignore[misc]

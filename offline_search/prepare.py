@@ -15,10 +15,10 @@ from typing import Protocol, get_args
 
 from fpg_pose_ros.errors import FpgPoseError
 from offline_search.data.datasets import LocatorDataset, PoseDataset
-from offline_search.data.layers import LayerStore
 from offline_search.data.objects import load_object
 from offline_search.data.sources import RenderedPoses, Split
 from offline_search.processes import ONE_THREAD, die_with_parent, environment
+from offline_search.rendering import Store
 from offline_search.report.search_page import REPORT_FILE
 from offline_search.retrain import Kind, load_architecture, make_task, pose_samples, retrain
 from offline_search.retrain_shared import SHARED_FOLDER, retrain_shared
@@ -41,7 +41,7 @@ class Work(Protocol):
         """Whether its result is there."""
         ...
 
-    def stores(self, cache: Path | None) -> Iterator[LayerStore]:
+    def stores(self, cache: Path | None) -> Iterator[Store]:
         """The layers that it draws from."""
         ...
 
@@ -69,7 +69,7 @@ class Search:
         """See `Work`."""
         return (self.out / REPORT_FILE).exists()
 
-    def stores(self, cache: Path | None) -> Iterator[LayerStore]:
+    def stores(self, cache: Path | None) -> Iterator[Store]:
         """See `Work`."""
         yield from layer_stores(problem_of(self.request, cache))
 
@@ -115,7 +115,7 @@ class Training:
         wanted = self.architecture
         return wanted.found() if isinstance(wanted, Search) else wanted
 
-    def stores(self, cache: Path | None) -> Iterator[LayerStore]:
+    def stores(self, cache: Path | None) -> Iterator[Store]:
         """See `Work`: also those of its validation."""
         for samples in self._samples(cache):
             if isinstance(samples, PoseDataset):
@@ -168,7 +168,7 @@ class SharedTraining:
         """See `Work`."""
         return all(part.finished for part in self.parts)
 
-    def stores(self, cache: Path | None) -> Iterator[LayerStore]:
+    def stores(self, cache: Path | None) -> Iterator[Store]:
         """See `Work`: those of all objects."""
         for part in self.parts:
             yield from part.stores(cache)
@@ -266,7 +266,7 @@ class SideBySide:
             ) from None
 
 
-def all_stores(works: Sequence[Work], cache: Path | None) -> list[LayerStore]:
+def all_stores(works: Sequence[Work], cache: Path | None) -> list[Store]:
     """All layers that works not yet finished draw from; each once."""
     found = [store for work in works if not work.finished for store in work.stores(cache)]
     return list({store.folder: store for store in found}.values())

@@ -123,8 +123,8 @@ def latencies(before: Bundle, after: Bundle) -> dict[str, _Table]:
     tables: dict[str, _Table] = {}
     for spec in (before.locator, *(item.network for item in before.objects)):
         rng = np.random.default_rng(0)
-        x = rng.uniform(0, 255, (1, 3, *spec.input_size)).astype(np.float32)
-        times = milliseconds([(backends[spec.file], x) for backends in opened.values()])
+        inputs = [rng.uniform(0, 255, shape).astype(np.float32) for shape in spec.input_shapes]
+        times = milliseconds([(backends[spec.file], inputs) for backends in opened.values()])
         tables[spec.file] = {runtime: {} for runtime in runtimes}
         for (runtime, when), ms in zip(opened, times, strict=True):
             tables[spec.file][runtime][when] = round(ms, 3)
@@ -138,6 +138,12 @@ def _check(bundle: Bundle, names: Mapping[str, str]) -> None:
         raise QuantisationError(f"the bundle also holds {', '.join(missing)}: give --object for it")
     if bundle.locator.precision != "float32":
         raise QuantisationError("the bundle is quantised already; give the one it was made from")
+    for item in bundle.objects:
+        if item.network.memory is not None:
+            raise QuantisationError(
+                f"{item.network.file} is told of earlier images, and ranges are found on single "
+                "ones: run the bundle in float32, or quantise one without a temporal cell"
+            )
 
 
 def _accuracy(bundle: Bundle, names: Mapping[str, str], frames: int, seed: int) -> _Table:

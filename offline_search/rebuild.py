@@ -26,11 +26,16 @@ def rebuild(bundle: Bundle, file: str) -> nn.Module:
     except (KeyError, TypeError, AttributeError, ArchitectureError) as error:
         raise BundleError(f"the architecture of {file} cannot be read: {error!r}") from None
     weights = without_prefix(prefix, safetensors.torch.load(bundle.files[WEIGHTS]))
+    lags = None if architecture.cell is None else architecture.cell.lags
     # Before anything is built: what is described beyond the weights there are could be of any size.
-    if (price.macs, price.params) != (spec.macs, spec.params) or price.params > sum(
-        tensor.numel() for tensor in weights.values()
-    ):
-        raise BundleError(f"{file}: its architecture, costs and {WEIGHTS} differ; export it again")
+    if (price.macs, price.params, lags) != (
+        spec.macs,
+        spec.params,
+        None if spec.memory is None else spec.memory.lags,
+    ) or price.params > sum(tensor.numel() for tensor in weights.values()):
+        raise BundleError(
+            f"{file}: its architecture, costs, memory and {WEIGHTS} differ; export it again"
+        )
     network = build(architecture)
     try:
         network.load_state_dict(weights)

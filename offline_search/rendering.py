@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rendering layers ahead of their use, in several processes. Imports no torch: neither do they."""
+"""Rendering ahead of use, in several processes. Imports no torch: neither do they."""
 
 from __future__ import annotations
 
@@ -7,18 +7,40 @@ import multiprocessing
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import Final
+from pathlib import Path
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from offline_search.data.layers import LayerStore
 from offline_search.processes import ONE_THREAD, die_with_parent, environment
 
-_CHUNK: Final = 32
+
+class Store(Protocol):
+    """Renders by their numbers, on disk once they have been asked for.
+
+    Attributes:
+        chunk: How many a process makes at a time.
+        folder: Where they are.
+    """
+
+    chunk: int
+    folder: Path
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def ready(self) -> int:
+        """How many are made."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """One of them."""
+        ...
 
 
-def render_layers(stores: Sequence[LayerStore], *, jobs: int) -> None:
-    """Renders what is missing of some layers; interrupted, it goes on when it is called again."""
+def render_layers(stores: Sequence[Store], *, jobs: int) -> None:
+    """Makes what is missing of some renders; interrupted, it goes on when it is called again."""
     wanted = [store for store in stores if store.ready() < len(store)]
     if not wanted:
         return
@@ -34,7 +56,7 @@ def render_layers(stores: Sequence[LayerStore], *, jobs: int) -> None:
             chunks = [
                 workers.submit(_render_chunk, store, start)
                 for store in wanted
-                for start in range(0, len(store), _CHUNK)
+                for start in range(0, len(store), store.chunk)
             ]
             for chunk in as_completed(chunks):
                 bar.update(chunk.result())
@@ -47,9 +69,9 @@ def _start_worker() -> None:
     die_with_parent()
 
 
-def _render_chunk(store: LayerStore, start: int) -> int:
-    """Renders what is missing of a chunk of layers; returns the chunk's length."""
-    chunk = range(start, min(start + _CHUNK, len(store)))
+def _render_chunk(store: Store, start: int) -> int:
+    """Makes what is missing of a chunk of renders; returns the chunk's length."""
+    chunk = range(start, min(start + store.chunk, len(store)))
     for index in chunk:
         store[index]
     return len(chunk)

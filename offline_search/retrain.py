@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from offline_search.data.datasets import FRAME_LAYER_PX, LocatorDataset, Ramp, as_ramp
+from offline_search.data.film_poses import FilmFrames
 from offline_search.data.objects import RenderableObject, load_object
 from offline_search.data.open_source import pose_source
 from offline_search.data.renderers import make_renderer
@@ -17,11 +18,13 @@ from offline_search.data.sources import PoseSamples, PoseSource, RenderedPoses, 
 from offline_search.space.architecture import Architecture, ArchitectureError
 from offline_search.space.presets import preset
 from offline_search.training.config import TrainConfig, TrainingError
+from offline_search.training.film_features import FilmFeatures
 from offline_search.training.locator_task import LocatorTask
 from offline_search.training.loop import TrainResult, train
 from offline_search.training.pose_task import PoseTask
-from offline_search.training.seed_network import load_seed_network
+from offline_search.training.seed_network import SeedNetwork, load_seed_network
 from offline_search.training.task import Task
+from offline_search.training.temporal_task import TemporalTask
 
 Kind = Literal["pose", "locator"]
 
@@ -31,6 +34,7 @@ CROP_MARGIN: Final = 1.28
 """Side of the crop in sides of the object's box, in training as on the robot."""
 _EASY: Final = 0.15
 """Difficulty with which a curriculum starts."""
+_FILMS_ALONE: Final = "a temporal cell learns from films: give --data films"
 
 
 def retrain(
@@ -54,7 +58,7 @@ def retrain(
         architecture: A preset's name, a JSON file, or the thing itself; see `load_architecture`.
         config: Settings.
         out: See `offline_search.training.loop.train`.
-        data: `bop:PATH` or `speed:PATH`, for a pose network; renders where not given.
+        data: `bop:PATH`, `speed:PATH` or `films`, for a pose network; renders where not given.
         cache: Folder of rendered layers; the user's cache folder by default.
         seed_network: Folder or weights of another training, whose weights this one starts from as
             far as they fit (see `offline_search.space.remap`); fresh ones by default.
@@ -70,6 +74,9 @@ def retrain(
         names = [thing for thing in objects if isinstance(thing, str | Path)]
         source = pose_source(names, data, cache)
         network = load_architecture(architecture, len(source.model.keypoints))
+        if network.cell is not None:
+            temporal = make_temporal_task(source, network, config, seed, cache)
+            return train(temporal, network, config, out, seed)
         return train(make_pose_task(source, network, config), network, config, out, seed)
     things = [
         thing if isinstance(thing, RenderableObject) else load_object(thing) for thing in objects
@@ -115,6 +122,8 @@ def make_task(
         raise TrainingError(f"a pose network is trained for one object, not for {len(things)}")
     source = RenderedPoses(things[0], cache)
     network = load_architecture(architecture, len(source.model.keypoints))
+    if network.cell is not None:
+        raise TrainingError(_FILMS_ALONE)
     return make_pose_task(source, network, config), network
 
 
@@ -130,6 +139,43 @@ def make_pose_task(source: PoseSource, network: Architecture, config: TrainConfi
         raise TrainingError(f"a pose network needs a square input, not {width}x{height}")
     crops, unseen = (pose_samples(source, split, config, width) for split in ("train", "held_out"))
     return PoseTask(source.model, crops, unseen, network, config, CROP_MARGIN)
+
+
+def make_temporal_task(
+    source: PoseSource,
+    network: Architecture,
+    config: TrainConfig,
+    seed_network: SeedNetwork | None,
+    cache: Path | None = None,
+) -> TemporalTask:
+    """The data and loss of the training of a temporal cell, and of the head behind it.
+
+    Raises:
+        TrainingError: The source has no films, or there is no trained network of the same backbone.
+    """
+    task = make_pose_task(source, network, config)
+    samples, unseen = task.samples, task.held_out
+    if not (isinstance(samples, FilmFrames) and isinstance(unseen, FilmFrames)):
+        raise TrainingError(_FILMS_ALONE)
+    if seed_network is None or not _same_backbone(seed_network.network.architecture, network):
+        raise TrainingError(
+            "a temporal cell is trained on the features of its own network, trained before: give "
+            "that as --seed-network"
+        )
+    return TemporalTask(
+        source.model,
+        samples,
+        unseen,
+        network,
+        config,
+        CROP_MARGIN,
+        features=FilmFeatures(cache, samples.store, seed_network),
+        unseen=FilmFeatures(cache, unseen.store, seed_network),
+    )
+
+
+def _same_backbone(one: Architecture, other: Architecture) -> bool:
+    return replace(one, cell=None) == replace(other, cell=None)
 
 
 def _check_seed(config: TrainConfig) -> None:

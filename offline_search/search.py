@@ -26,10 +26,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from offline_search.data.datasets import PoseDataset
-from offline_search.data.layers import LayerStore
-from offline_search.data.open_source import pose_source
+from offline_search.data.film_poses import FilmFrames, FilmPoses
+from offline_search.data.open_source import FILMS, pose_source
 from offline_search.data.renderers import DEFAULT_RENDERER, RendererName
-from offline_search.rendering import render_layers
+from offline_search.rendering import Store, render_layers
 from offline_search.report.examples import write_examples
 from offline_search.report.machine import machine, own_command
 from offline_search.report.search_page import write_search_report
@@ -37,8 +37,10 @@ from offline_search.search_stages import check, find, found, make_problem, rank
 from offline_search.space.fabric_space import FabricSpace
 from offline_search.space.meter import MacsMeter, Meter
 from offline_search.space.search_space import SearchSpace, load_space, space_names
+from offline_search.space.temporal_space import TemporalSpace
 from offline_search.strategies.problem import Budget, Outcome, Problem, SearchError
 from offline_search.strategies.registry import strategies
+from offline_search.temporal_stages import make_temporal_problem
 from offline_search.training.checkpoint import write_json
 from offline_search.training.claim import claim
 from offline_search.training.config import TrainConfig
@@ -197,19 +199,29 @@ def problem_of(request: SearchRequest, cache: Path | None = None) -> Problem:
     """
     space = load_space(request.space)
     meter = _meter(request.unit, space, cache)
-    source = pose_source(request.objects, request.data, cache)
+    data = FILMS if isinstance(space, TemporalSpace) and not request.data else request.data
+    source = pose_source(request.objects, data, cache)
     config = request.config(request.images)
     seed_network = load_seed_network(request.seed_network) if request.seed_network else None
+    if isinstance(space, TemporalSpace):
+        if seed_network is None or not isinstance(source, FilmPoses):
+            raise SearchError(
+                f"space {space.name}: a cell is searched for a trained network (--seed-network "
+                "FOLDER) and learns from films alone: leave --data out"
+            )
+        budget = Budget(request.budget, meter)
+        return make_temporal_problem(source, space, budget, config, seed_network, cache)
     return make_problem(source, space, Budget(request.budget, meter), config, seed_network, cache)
 
 
-def layer_stores(problem: Problem) -> list[LayerStore]:
+def layer_stores(problem: Problem) -> list[Store]:
     """All renders that the search shows."""
     task = problem.task
     assert isinstance(task, PoseSearchTask)
     parts = (task.samples.samples, task.unseen.samples)
+    films: list[Store] = [part.store for part in parts if isinstance(part, FilmFrames)]
     crops = [samples for samples in parts if isinstance(samples, PoseDataset)]
-    return [store for samples in crops for store in (samples.layers, samples.clutter)]
+    return films + [store for samples in crops for store in (samples.layers, samples.clutter)]
 
 
 def known() -> dict[str, list[dict[str, Any]]]:
@@ -235,6 +247,8 @@ def known() -> dict[str, list[dict[str, Any]]]:
 def _layers(space: SearchSpace) -> str:
     if isinstance(space, FabricSpace):
         return f"fabrics of {len(space.places)} cells"
+    if isinstance(space, TemporalSpace):
+        return f"cells over the features of {len(space.lags)} earlier images"
     return f"{len(space.slots)} layers"
 
 
@@ -256,8 +270,9 @@ def _retrain(
 def _meter(unit: str, space: SearchSpace, cache: Path | None) -> Meter:
     if unit == "MACs":
         return MacsMeter()
-    if isinstance(space, FabricSpace):
-        raise SearchError("fabrics are searched for a budget of MACs: give --budget, such as 30M")
+    if isinstance(space, FabricSpace | TemporalSpace):
+        what = "fabrics" if isinstance(space, FabricSpace) else "temporal cells"
+        raise SearchError(f"{what} are searched for a budget of MACs: give --budget, such as 30M")
     # Imported late: a budget of MACs needs no runtime.
     from offline_search.latency import LatencyMeter
 

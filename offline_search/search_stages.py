@@ -19,6 +19,7 @@ from offline_search.space.architecture import Architecture, ArchitectureError
 from offline_search.space.cost import cost
 from offline_search.space.fabric_space import FabricSpace
 from offline_search.space.search_space import Point, SearchSpace
+from offline_search.space.temporal_space import TemporalSpace
 from offline_search.strategies.fabric_budget import roomy
 from offline_search.strategies.problem import Budget, Clock, Outcome, Problem, SearchError, spread
 from offline_search.strategies.registry import check_space, make_strategy
@@ -114,10 +115,11 @@ def make_problem(
         largest,
         lambda architecture, wanted: make_pose_task(source, architecture, wanted),
     )
-    return Problem(space, task, budget, config, partial(_clock, cache), seed_network)
+    return Problem(space, task, budget, config, partial(make_clock, cache), seed_network)
 
 
-def _clock(cache: Path | None) -> Clock:
+def make_clock(cache: Path | None) -> Clock:
+    """What times networks on this machine; `cache` is the folder of its measurements."""
     # Imported late: most searches need no runtime.
     from offline_search.latency import LatencyMeter
 
@@ -163,6 +165,8 @@ def check(
     if isinstance(space, FabricSpace):
         roomy(space, outputs, budget, 1.0)
         return
+    if isinstance(space, TemporalSpace):
+        return  # whether a cell fits is known when the problem is made
     repair(space, random_preference(space, seed, mean_open=1.0), budget, outputs)
 
 

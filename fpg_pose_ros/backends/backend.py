@@ -27,8 +27,8 @@ class Backend(Protocol):
 
     runtime: str
 
-    def run(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Maps one input (1, 3, H, W) to the network's outputs, in the model's order."""
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Maps inputs (`NetworkSpec.input_shapes`) to the network's outputs, in its order."""
         ...
 
 

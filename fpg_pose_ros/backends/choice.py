@@ -81,8 +81,9 @@ def _fastest(
     if len(found) == 1:
         log.info("%s runs in %s, the only one for %s here", spec.file, default, device)
         return found[0]
-    x = np.random.default_rng(0).uniform(0, 255, (1, 3, *spec.input_size)).astype(np.float32)
-    times = milliseconds([(backend, x) for backend in found], seconds=seconds)
+    rng = np.random.default_rng(0)
+    inputs = [rng.uniform(0, 255, shape).astype(np.float32) for shape in spec.input_shapes]
+    times = milliseconds([(backend, inputs) for backend in found], seconds=seconds)
     best = int(np.argmin(times))
     measured = ", ".join(f"{b.runtime} {ms:.2f} ms" for b, ms in zip(found, times, strict=True))
     log.info("%s runs in %s (%s)", spec.file, found[best].runtime, measured)

@@ -40,8 +40,8 @@ class OnnxRuntimeBackend:
         except Exception as error:  # ONNX Runtime's errors share no public base
             reason = str(error).splitlines()[0]
             raise BundleError(f"ONNX Runtime cannot load a network: {reason}") from None
-        self._input = self._session.get_inputs()[0].name
+        self._names = [item.name for item in self._session.get_inputs()]
 
-    def run(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Maps one input (1, 3, H, W) to the network's outputs, in the model's order."""
-        return tuple(self._session.run(None, {self._input: x}))
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Maps inputs (`NetworkSpec.input_shapes`) to the network's outputs, in its order."""
+        return tuple(self._session.run(None, dict(zip(self._names, inputs, strict=True))))

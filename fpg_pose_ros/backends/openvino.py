@@ -43,6 +43,6 @@ class OpenVinoBackend:
             raise BundleError(f"OpenVINO cannot load a network: {reason}") from None
         self._request: Any = compiled.create_infer_request()
 
-    def run(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Maps one input (1, 3, H, W) to the network's outputs, in the model's order."""
-        return tuple(self._request.infer([x], share_inputs=True).values())
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Maps inputs (`NetworkSpec.input_shapes`) to the network's outputs, in its order."""
+        return tuple(self._request.infer(list(inputs), share_inputs=True).values())

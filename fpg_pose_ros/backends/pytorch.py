@@ -62,10 +62,17 @@ class TorchBackend:
         # 10 bits of mantissa are no float32.
         self._torch.backends.cudnn.allow_tf32 = False
 
-    def run(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Maps one input (1, 3, H, W) to the network's outputs, in the model's order."""
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Maps inputs (`NetworkSpec.input_shapes`) to the network's outputs, in its order."""
+        image, *others = map(self._torch.from_numpy, inputs)
         with self._torch.inference_mode():
-            image = self._torch.from_numpy(x).to(self._device, memory_format=self._layout)
-            outputs = self._network(image)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return tuple(output.contiguous().cpu().numpy() for output in outputs)
+            image = image.to(self._device, memory_format=self._layout)
+            if others:
+                (past,) = others
+                features = self._network.features(image)
+                outputs = self._network.conclude(features, past.to(self._device))
+            else:
+                outputs, features = self._network(image), None
+        found = outputs if isinstance(outputs, tuple) else (outputs,)
+        found = found if features is None else (*found, features)
+        return tuple(output.contiguous().cpu().numpy() for output in found)

@@ -19,7 +19,7 @@ _QUARTILE: Final = 0.25
 
 
 def milliseconds(
-    networks: Sequence[tuple[Backend, Tensor]],
+    networks: Sequence[tuple[Backend, Sequence[Tensor]]],
     *,
     rounds: int = 16,
     seconds: float = math.inf,
@@ -30,7 +30,7 @@ def milliseconds(
     All take turns, so that a busy moment spoils a few runs of each and not all of one.
 
     Args:
-        networks: and an input (1, 3, H, W) for each.
+        networks: and the inputs of each.
         rounds: turns of each, of five runs.
         seconds: no further round begins after so long.
         clock: what tells the time, s; `time.process_time` leaves out what other processes take.
@@ -40,11 +40,11 @@ def milliseconds(
     for turn in range(rounds):
         if turn and time.perf_counter() > end:
             break
-        for index, (backend, x) in enumerate(networks):
+        for index, (backend, inputs) in enumerate(networks):
             for _ in range(_WARM_UP):
-                backend.run(x)
+                backend.run(*inputs)
             for _ in range(_RUNS):
                 start = clock()
-                backend.run(x)
+                backend.run(*inputs)
                 spent[index].append(clock() - start)
     return [1e3 * float(np.quantile(times, _QUARTILE)) for times in spent]

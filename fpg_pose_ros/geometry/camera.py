@@ -74,6 +74,14 @@ class Camera:
         """Whether the lens bends anything; an equidistant one does even with zeros."""
         return self.model == "equidistant" or bool(np.any(self.distortion))
 
+    def is_like(self, other: Camera) -> bool:
+        """Whether both show a thing at the same pixels."""
+        return self is other or (
+            (self.width, self.height, self.model) == (other.width, other.height, other.model)
+            and np.array_equal(self.K, other.K)
+            and np.array_equal(self.distortion, other.distortion)
+        )
+
     @cached_property
     def _inverse(self) -> Array:
         """(2, 3), from pixels to coordinates at z = 1 where there is no distortion."""

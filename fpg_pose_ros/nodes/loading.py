@@ -77,4 +77,7 @@ def _description(estimator: Estimator) -> str:
     bundle = estimator.bundle
     objects = ", ".join(item.model.name for item in bundle.objects)
     runtimes = ", ".join(sorted(set(estimator.runtimes.values())))
-    return f"bundle {bundle.name} ({bundle.hash[:12]}) loaded in {runtimes}; it finds: {objects}"
+    told = [item.model.name for item in bundle.objects if item.network.memory is not None]
+    memory = f"; earlier images help with: {', '.join(told)}" if told else ""
+    name = f"bundle {bundle.name} ({bundle.hash[:12]})"
+    return f"{name} loaded in {runtimes}; it finds: {objects}{memory}"

@@ -10,6 +10,7 @@ from fpg_pose_ros.estimates import EstimateResult, PoseEstimate, StageClock
 from fpg_pose_ros.estimator import Estimator
 from fpg_pose_ros.geometry import Camera
 from fpg_pose_ros.localise import Detection, overlap
+from fpg_pose_ros.memory import Remembered
 from fpg_pose_ros.preprocess import Image
 from fpg_pose_ros.solve import SolveError
 from fpg_pose_ros.steps import RejectedError
@@ -53,7 +54,9 @@ class Pursuit:
     def __init__(self, estimator: Estimator) -> None:
         """Begins without any track."""
         self._estimator = estimator
-        self._objects = [ObjectTracks(item.model) for item in estimator.bundle.objects]
+        self._objects = [
+            ObjectTracks(item.model, item.network.memory) for item in estimator.bundle.objects
+        ]
         self._located_ns = 0
         self._lost = False
 
@@ -134,7 +137,8 @@ class Pursuit:
                     continue
                 track.detection_score = max(scores)
             detection = Detection(class_index, track.detection_score, track.box)
-            estimate = self._measure(look, detection)
+            remembered = () if track.past is None else track.past.recall(look.stamp_ns)
+            estimate = self._measure(look, detection, remembered)
             if estimate is not None:
                 measured.append((track, estimate))
         left = things.assign([estimate for _, estimate in measured], look.settings.gate)
@@ -143,7 +147,10 @@ class Pursuit:
                 track.refused = estimate
 
     def _look_further(self, look: _Look, detection: Detection) -> None:
-        """Follows up what the locator saw, unless a track accounts for it already."""
+        """Follows up what the locator saw, unless a track accounts for it already.
+
+        With fresh eyes: what a network remembers may be what has led it astray.
+        """
         things = self._objects[detection.class_index]
         here = [
             track
@@ -168,7 +175,9 @@ class Pursuit:
             things.end(weakest, look.stamp_ns)
         things.begin(estimate, detection.score, look.settings.noise)
 
-    def _measure(self, look: _Look, detection: Detection) -> PoseEstimate | None:
+    def _measure(
+        self, look: _Look, detection: Detection, remembered: Remembered = ()
+    ) -> PoseEstimate | None:
         """The pose in a box, or None and a note why there is none."""
         look.clock.skip()
         try:
@@ -179,6 +188,7 @@ class Pursuit:
                 look.stamp_ns,
                 look.frame_id,
                 clock=look.clock,
+                remembered=remembered,
             )
         except (SolveError, RejectedError) as error:
             name = self._estimator.bundle.objects[detection.class_index].model.name

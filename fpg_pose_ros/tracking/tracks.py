@@ -12,6 +12,7 @@ from fpg_pose_ros.estimates import PoseEstimate
 from fpg_pose_ros.geometry import Array, Camera
 from fpg_pose_ros.instances import same_place
 from fpg_pose_ros.localise import Box
+from fpg_pose_ros.memory import MemorySpec
 from fpg_pose_ros.objects import ObjectModel
 from fpg_pose_ros.tracking.filter import (
     MotionNoise,
@@ -24,6 +25,7 @@ from fpg_pose_ros.tracking.filter import (
 )
 from fpg_pose_ros.tracking.foresight import box_in_view, outermost
 from fpg_pose_ros.tracking.numbers import Numbers
+from fpg_pose_ros.tracking.recollection import Recollection
 from fpg_pose_ros.tracking.settings import TrackingSettings
 from fpg_pose_ros.tracking.unseen import hold, stop
 
@@ -46,6 +48,7 @@ class Track:
         box: where it is expected in the current image, px; None out of view.
         measured: what was taken in from the current image.
         refused: what was measured at its place in the current image, but lay beyond the gate.
+        past: what is remembered of it; None where the network has no memory.
     """
 
     state: MotionState
@@ -58,6 +61,7 @@ class Track:
     box: Box | None = None
     measured: PoseEstimate | None = None
     refused: PoseEstimate | None = None
+    past: Recollection | None = None
 
 
 class ObjectTracks:
@@ -65,11 +69,13 @@ class ObjectTracks:
 
     Args:
         model: the object.
+        memory: of its network.
     """
 
-    def __init__(self, model: ObjectModel) -> None:
+    def __init__(self, model: ObjectModel, memory: MemorySpec | None = None) -> None:
         """Begins without any track."""
         self.model = model
+        self._memory = memory
         self.tracks: list[Track] = []
         self._points = outermost(model.mesh)
         self._numbers = Numbers()
@@ -115,8 +121,16 @@ class ObjectTracks:
     def begin(self, estimate: PoseEstimate, detection_score: float, noise: MotionNoise) -> None:
         """Begins a track from its first measurement."""
         state = start(*self._read(estimate, estimate.T_camera_object), noise)
+        past = None if self._memory is None else Recollection(self._memory)
         self.tracks.append(
-            Track(state, estimate.stamp_ns, detection_score, estimate.score, measured=estimate)
+            Track(
+                state,
+                estimate.stamp_ns,
+                detection_score,
+                estimate.score,
+                measured=estimate,
+                past=past,
+            )
         )
 
     def end(self, track: Track, stamp_ns: int) -> None:
@@ -139,6 +153,8 @@ class ObjectTracks:
                 self._refuse(track, track.refused, settings.noise)
             if track.measured is not None:
                 track.score, track.seen_ns = track.measured.score, stamp_ns
+                if track.past is not None and track.measured.glimpse is not None:
+                    track.past.keep(track.measured.glimpse, stamp_ns)
             elif track.number is None or stamp_ns - track.seen_ns > settings.timeout * 1e9:
                 self.end(track, stamp_ns)
         for track in sorted(self.tracks, key=lambda item: -item.score)[max_instances:]:
@@ -173,6 +189,8 @@ class ObjectTracks:
             reading = self._read(estimate, track.state.T_camera_object)
             track.state = start(*reading, noise)
             track.measured, track.refusals = estimate, 0
+            if track.past is not None:
+                track.past.clear()
 
     def _report(self, track: Track, measured: PoseEstimate, max_instances: int) -> PoseEstimate:
         """The track's pose, under its number."""
@@ -183,4 +201,10 @@ class ObjectTracks:
                 living, T[:3, 3], self.model.diameter, max_instances, measured.stamp_ns
             )
         covariance = with_unseen_turns(track.state.pose_covariance.copy(), self.model.symmetries, T)
-        return replace(measured, instance_id=track.number, T_camera_object=T, covariance=covariance)
+        return replace(
+            measured,
+            instance_id=track.number,
+            T_camera_object=T,
+            covariance=covariance,
+            glimpse=None,
+        )

@@ -1,29 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rendered cut-outs on disk: each is rendered once, by whichever process first needs it.
 
-A layer is a picture of one thing on nothing, with the camera and pose it was taken with.
-Slot i is a pure function of what is rendered, the seed and i; so it does not matter who
-renders it, nor whether two do. A slot counts as done only after all of it is written: a
-killed process leaves no half a layer behind.
+A layer is a picture of one thing on nothing, with the camera and pose it was taken with. Layer i is
+a pure function of what is rendered, the seed and i, and lies in slot i of `slots`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fpg_pose_ros.errors import DatasetError
-from fpg_pose_ros.geometry import Array
 from offline_search.data.objects import RenderableObject
 from offline_search.data.painting import Layer, Painter
 from offline_search.data.renderer import EmbreeRenderer, Renderer
+from offline_search.data.slots import Slots
 from offline_search.data.tables import shadow_side
 
 #: Change when layers of the same seed come to look different: old caches are then left aside.
@@ -31,24 +25,11 @@ VERSION: Final = 3
 _LABELS: Final = 9 + 16 + 6 + 4  # K, T_camera_object, A, plane
 
 
-def cache_folder() -> Path:
-    """Returns where layers are kept: FPG_POSE_CACHE or else ~/.cache/fpg_pose_ros."""
-    named = os.environ.get("FPG_POSE_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) if named else Path(base) / "fpg_pose_ros"
-
-
-class _Maps(NamedTuple):
-    """The files of a store, one row a layer."""
-
-    rgba: NDArray[np.uint8]
-    shadow: NDArray[np.uint8]
-    labels: Array
-    ready: NDArray[np.uint8]
-
-
 class LayerStore:
-    """`count` layers of one kind of thing in memory-mapped files; see the module's docstring."""
+    """`count` layers of one kind of thing; see the module's docstring."""
+
+    chunk = 32
+    """How many a process renders at a time."""
 
     def __init__(
         self,
@@ -65,7 +46,7 @@ class LayerStore:
         """Opens or makes the files; renders nothing yet.
 
         Args:
-            path: folder for caches, or None for `cache_folder()`.
+            path: folder for caches, or None for `slots.cache_folder()`.
             thing: the object, or None for things that stand around one (clutter).
             seed: of the layers.
             count: how many layers.
@@ -96,75 +77,40 @@ class LayerStore:
             "others": [f"{other.model.name}-{other.digest}" for other in self.others],
             "renderer": self._renderer.name,
         }
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
-        self.folder = (path or cache_folder()) / "layers" / digest
-        self._maps: _Maps | None = None
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "layers.json").write_text(json.dumps(described, indent=1) + "\n")
-            for name, size in self._sizes().items():
-                with open(self.folder / name, "ab") as file:
-                    file.truncate(size)  # sparse: takes room only as layers are rendered
-        except OSError as error:
-            raise DatasetError(
-                f"layer cache {self.folder} cannot be written ({error.strerror}); "
-                "set FPG_POSE_CACHE to a folder with room"
-            ) from None
-
-    def _sizes(self) -> dict[str, int]:
-        return {
-            "rgba.bin": self.count * self.resolution * self.resolution * 4,
-            "shadow.bin": self.count * shadow_side(self.resolution) ** 2,
-            "labels.bin": self.count * _LABELS * 8,
-            "ready.bin": self.count,
+        side, small = resolution, shadow_side(resolution)
+        columns = {
+            "rgba": (np.uint8, (side, side, 4)),
+            "shadow": (np.uint8, (small, small)),
+            "labels": (np.float64, (_LABELS,)),
         }
+        self._slots = Slots(path, "layers", described, count, columns)
+        self.folder = self._slots.folder
 
     def __len__(self) -> int:
         """Returns the number of layers."""
         return self.count
 
-    def __getstate__(self) -> dict[str, object]:
-        """Maps are opened anew in every process."""
-        return {**self.__dict__, "_maps": None}
-
-    def _open(self) -> _Maps:
-        if self._maps is None:
-            side, small = self.resolution, shadow_side(self.resolution)
-
-            def mapped(name: str, kind: type, *shape: int) -> NDArray[Any]:
-                return np.memmap(self.folder / name, kind, "r+", shape=(self.count, *shape))
-
-            self._maps = _Maps(
-                rgba=mapped("rgba.bin", np.uint8, side, side, 4),
-                shadow=mapped("shadow.bin", np.uint8, small, small),
-                labels=mapped("labels.bin", np.float64, _LABELS),
-                ready=mapped("ready.bin", np.uint8),
-            )
-        return self._maps
-
     def ready(self) -> int:
         """Returns how many layers have been rendered so far."""
-        return int(np.count_nonzero(self._open().ready))
+        return self._slots.ready()
 
     def __getitem__(self, index: int) -> Layer:
         """Returns layer `index`, rendering it if nobody has yet."""
         if not 0 <= index < self.count:
             raise IndexError(f"layer {index} of {self.count}")
-        maps = self._open()
-        if not maps.ready[index]:
+        if not self._slots.holds(index):
             layer = self._render(index)
-            maps.rgba[index], maps.shadow[index] = layer.rgba, layer.shadow
-            maps.labels[index] = np.concatenate(
-                [layer.K.ravel(), layer.T_camera_object.ravel(), layer.A.ravel(), layer.plane]
-            )
-            maps.ready[index] = 1
-        row = np.array(maps.labels[index])
+            labels = [layer.K.ravel(), layer.T_camera_object.ravel(), layer.A.ravel(), layer.plane]
+            values = {"rgba": layer.rgba, "shadow": layer.shadow, "labels": np.concatenate(labels)}
+            self._slots.fill(index, values)
+        held = self._slots.read(index)
+        row = np.array(held["labels"])
         return Layer(
-            rgba=np.asarray(maps.rgba[index]),
+            rgba=held["rgba"],
             K=row[:9].reshape(3, 3),
             T_camera_object=row[9:25].reshape(4, 4),
             A=row[25:31].reshape(2, 3),
-            shadow=np.asarray(maps.shadow[index]),
+            shadow=held["shadow"],
             plane=row[31:],
         )
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fpg_pose_ros.errors import CameraError, DatasetError
 from fpg_pose_ros.geometry import Array, Camera, exp_so3, make_transform
@@ -178,21 +179,39 @@ class LiveScene:
         """Renders frame `number`, 0 to len - 1."""
         if not 0 <= number < len(self):
             raise IndexError(f"frame {number} of {len(self)}")
-        time = number / self.fps
-        scene, T_camera_rest = self.scene(time)
         size = (self.camera.width, self.camera.height)
-        image = self._room.picture(self._renderer, scene, T_camera_rest, self.camera.K, size)
-        picture = self._renderer.render(scene, self.camera.K, _WHOLE, size[::-1], self._samples)
-        lay_over_parts(image, picture.rgb, picture.alpha)
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), _BLUR), dtype=np.uint8)
-        rng = np.random.default_rng(np.random.SeedSequence((self.seed, number, 0x2015E)))
+        image, _, scene = self.window(number, (0, 0), size)
         return Frame(
-            image=add_noise(rng, image, _NOISE),
+            image=image,
             camera=self.camera,
-            stamp_ns=round(time * 1e9),
+            stamp_ns=round(number / self.fps * 1e9),
             ground_truth={self.thing.model.name: scene.instances[0].T_camera_mesh},
             name=f"{number:06d}",
         )
+
+    def window(
+        self, number: int, corner: tuple[int, int], size: tuple[int, int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Scene]:
+        """Renders a part of frame `number`, for a part of a whole frame's time.
+
+        Args:
+            number: 0 to len - 1.
+            corner: (x, y) of its first pixel in the frame.
+            size: (width, height), px.
+
+        Returns:
+            The picture (h, w, 3) RGB, the number of what is seen in each pixel (h, w), 0 where it
+            is the room, and the scene. The noise differs from that of the whole frame.
+        """
+        scene, T_camera_rest = self.scene(number / self.fps)
+        K = self.camera.K.copy()
+        K[:2, 2] -= corner
+        image = self._room.picture(self._renderer, scene, T_camera_rest, K, size)
+        picture = self._renderer.render(scene, K, _WHOLE, size[::-1], self._samples)
+        lay_over_parts(image, picture.rgb, picture.alpha)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), _BLUR), dtype=np.uint8)
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, number, 0x2015E)))
+        return add_noise(rng, image, _NOISE), picture.instance, scene
 
 
 def _random_lights(rng: np.random.Generator) -> tuple[tuple[Light, ...], Array]:

@@ -9,10 +9,13 @@ from typing import Final
 
 from fpg_pose_ros.errors import DatasetError
 from offline_search.data.bop_poses import bop_poses, linemod_poses
+from offline_search.data.film_poses import FilmPoses
 from offline_search.data.objects import load_object
 from offline_search.data.sources import PoseSource, RenderedPoses
 from offline_search.data.speed_poses import speed_poses
 
+FILMS: Final = "films"
+"""Renders too, but of an object in motion before a camera in motion, see `films`."""
 _FORMATS: Final = {
     "bop": "the folder of a BOP dataset",
     "linemod": "the folder Linemod_preprocessed",
@@ -28,7 +31,7 @@ def pose_source(
     Args:
         objects: One: the name of a built-in object or an object file; with `bop:PATH` and
             `linemod:PATH` see `bop_poses`, with `speed:PATH` see `speed_poses`.
-        data: `bop:PATH`, `linemod:PATH`, `speed:PATH`, or None for renders.
+        data: `bop:PATH`, `linemod:PATH`, `speed:PATH`, `films`, or None for renders.
         cache: Folder of rendered layers; the user's cache folder by default.
 
     Raises:
@@ -40,6 +43,8 @@ def pose_source(
     which = str(objects[0])
     if data is None:
         return RenderedPoses(load_object(which), cache)
+    if data == FILMS:
+        return FilmPoses(load_object(which), cache)
     kind, root = data_folder(data, "bop", "linemod", "speed")
     if kind == "speed":
         return speed_poses(root, which)

@@ -54,7 +54,7 @@ class LatencyMeter:
         """Reads what was measured before.
 
         Args:
-            folder: Of caches, `data.layers.cache_folder()` by default.
+            folder: Of caches, `data.slots.cache_folder()` by default.
             threads: Of the runtime.
         """
         self.scale = 1.0

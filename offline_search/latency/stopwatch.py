@@ -22,7 +22,7 @@ def milliseconds(files: Sequence[tuple[bytes, Shape]], threads: int) -> list[flo
     rng = np.random.default_rng(0)
     return stopwatch.milliseconds(
         [
-            (OnnxRuntimeBackend(content, threads), rng.uniform(0, 1, shape).astype(np.float32))
+            (OnnxRuntimeBackend(content, threads), [rng.uniform(0, 1, shape).astype(np.float32)])
             for content, shape in files
         ]
     )

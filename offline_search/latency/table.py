@@ -16,7 +16,7 @@ from typing import Any, Final
 import onnxruntime
 
 from fpg_pose_ros.errors import FpgPoseError
-from offline_search.data.layers import cache_folder
+from offline_search.data.slots import cache_folder
 from offline_search.hardware import processor
 from offline_search.latency.fit import Fit
 from offline_search.training.checkpoint import write_atomic

@@ -15,7 +15,7 @@ from typing import Final
 from offline_search.report.network import parts as strips
 from offline_search.report.svg import text
 from offline_search.space.architecture import STEM_STRIDE, Architecture
-from offline_search.space.cost import head_cost, stem_cost
+from offline_search.space.cost import cell_cost, head_cost, stem_cost
 from offline_search.space.kits import kit
 from offline_search.space.macs import halve
 from offline_search.space.operators import operator
@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Part:
-    """Stem, a stage or the head.
+    """Stem, a stage, a temporal cell or the head.
 
     Attributes:
         title: What it is.
@@ -77,7 +77,9 @@ class Part:
 
 def parts(architecture: Architecture) -> list[Part]:
     """What the network is made of, first to last; costs add up to the network's."""
-    stem, *stages, head = strips(architecture.to_json())
+    shown_parts = strips(architecture.to_json())
+    stem, head = shown_parts[0], shown_parts[-1]
+    stages = shown_parts[1 : 1 + len(architecture.stages)]
     found = [
         Part(
             "stem",
@@ -97,6 +99,12 @@ def parts(architecture: Architecture) -> list[Part]:
             size, inputs, stride = halve(size, stride), stage.width, 1
         output = _output(shown.channels, shown.size)
         found.append(Part(shown.title, output, tuple(steps), 0, parallel=True))
+    if architecture.cell is not None:
+        cell = shown_parts[-2]
+        step = Step(cell.strips, (cell_cost(architecture).macs,))
+        found.append(
+            Part(cell.title, _output(cell.channels, cell.size), (step,), 2, parallel=False)
+        )
     macs = (head_cost(architecture).macs,)
     output = _output(head.channels, head.size)
     found.append(Part(head.title, output, (Step(head.strips, macs),), 1, parallel=False))

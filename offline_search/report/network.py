@@ -47,8 +47,16 @@ def parts(architecture: Mapping[str, Any]) -> list[Part]:
         height, width = -(-height // stage["stride"]), -(-width // stage["stride"])
         strips = tuple(" + ".join(names) for names in stage["layers"])
         found.append(Part(f"stage {number}", strips, (height, width), stage["width"], 0))
+    if "cell" in architecture:
+        found.append(_cell(architecture, (height, width)))
     found.append(_head(architecture, (height, width)))
     return found
+
+
+def _cell(architecture: Mapping[str, Any], size: tuple[int, int]) -> Part:
+    edges = architecture["cell"]["edges"]
+    strips = tuple(f"lag {edge['lag']}: {' + '.join(edge['operators'])}" for edge in edges)
+    return Part("cell · earlier images", strips, size, architecture["stages"][-1]["width"], 2)
 
 
 def _head(architecture: Mapping[str, Any], size: tuple[int, int]) -> Part:

@@ -16,6 +16,7 @@ from offline_search.report.svg import Axis, Band, Series, line_chart
 from offline_search.space.architecture import Architecture
 from offline_search.space.fabric_architecture import FabricArchitecture
 from offline_search.space.search_space import describe_choice
+from offline_search.space.temporal_space import NONE
 
 _PROGRESS: Final = Axis("share of the search, %", 0.0, 100.0)
 # Losses of single batches are noise; their mean over this share of the search is not.
@@ -217,13 +218,17 @@ def _choices(found: Architecture) -> dict[str, str]:
 
 
 def _slot_title(found: Architecture, slot: Mapping[str, Any]) -> str:
-    """Fabrics have two slots a cell: its connections, then its operations."""
+    """Fabrics have two slots a cell, its connections, then its operations; temporal cells lags."""
+    if slot["candidates"][0] == NONE:
+        return f"lag {slot['layer']}"
     if isinstance(found, FabricArchitecture):
         return f"cell {slot['layer'] // 2 + 1}"
     return f"layer {slot['layer'] + 1}"
 
 
 def _group_title(found: Architecture, slot: Mapping[str, Any]) -> str:
+    if slot["candidates"][0] == NONE:
+        return "cell"
     if isinstance(found, FabricArchitecture):
         return found.fabric.parts[int(slot["stage"])].name
     return f"stage {slot['stage'] + 1}"
@@ -231,6 +236,9 @@ def _group_title(found: Architecture, slot: Mapping[str, Any]) -> str:
 
 def _kept(found: Architecture, slot: Mapping[str, Any]) -> Sequence[str]:
     stage, layer = int(slot["stage"]), int(slot["layer"])
+    if slot["candidates"][0] == NONE:
+        edges = () if found.cell is None else found.cell.edges
+        return next((edge.operators for edge in edges if edge.lag == layer), (NONE,))
     if isinstance(found, FabricArchitecture):
         cell = found.fabric.parts[stage].cells[layer // 2]
         return cell.operations if layer % 2 else cell.connections

@@ -14,26 +14,21 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any, Final, Literal, get_args
 
-from fpg_pose_ros.errors import FpgPoseError
+from offline_search.space.checks import ArchitectureError, positive, require
+from offline_search.space.temporal import TemporalCell
+
+__all__ = [
+    "READERS",
+    "STEM_STRIDE",
+    "Architecture",
+    "ArchitectureError",
+    "Head",
+    "HeadKind",
+    "Stage",
+]
 
 HeadKind = Literal["heatmap", "simcc", "locator"]
 STEM_STRIDE = 2
-
-
-class ArchitectureError(FpgPoseError):
-    """The architecture cannot be built; the message names the part."""
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ArchitectureError(f"architecture: {message}")
-
-
-def _positive(value: Any, name: str) -> None:
-    _require(
-        isinstance(value, int) and not isinstance(value, bool) and value > 0,
-        f"{name} must be a positive integer, got {value!r}",
-    )
 
 
 @dataclass(frozen=True)
@@ -52,12 +47,12 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Checks every field."""
-        _positive(self.width, "stage width")
-        _require(self.stride in (1, 2), f"stage stride must be 1 or 2, got {self.stride!r}")
-        _require(len(self.layers) > 0, "a stage needs at least one layer")
+        positive(self.width, "stage width")
+        require(self.stride in (1, 2), f"stage stride must be 1 or 2, got {self.stride!r}")
+        require(len(self.layers) > 0, "a stage needs at least one layer")
         for layer in self.layers:
-            _require(len(layer) > 0, "a layer needs at least one operator")
-            _require(len(set(layer)) == len(layer), f"a layer names an operator twice: {layer}")
+            require(len(layer) > 0, "a layer needs at least one operator")
+            require(len(set(layer)) == len(layer), f"a layer names an operator twice: {layer}")
 
 
 @dataclass(frozen=True)
@@ -86,15 +81,15 @@ class Head:
 
     def __post_init__(self) -> None:
         """Checks every field."""
-        _require(self.kind in get_args(HeadKind), f"unknown head kind {self.kind!r}")
-        _positive(self.outputs, "head outputs")
-        _positive(self.bins_per_pixel, "head bins_per_pixel")
-        _require(isinstance(self.sic, bool), f"head sic must be true or false, got {self.sic!r}")
+        require(self.kind in get_args(HeadKind), f"unknown head kind {self.kind!r}")
+        positive(self.outputs, "head outputs")
+        positive(self.bins_per_pixel, "head bins_per_pixel")
+        require(isinstance(self.sic, bool), f"head sic must be true or false, got {self.sic!r}")
         for width in self.width:
-            _positive(width, "head width")
-        _require(self.kind != "locator" or len(self.width) > 0, "a locator head needs a width")
-        _require(isinstance(self.mask, bool), f"head mask must be true or false, got {self.mask!r}")
-        _require(not self.mask or self.kind == "heatmap", "only a heatmap head can have a mask")
+            positive(width, "head width")
+        require(self.kind != "locator" or len(self.width) > 0, "a locator head needs a width")
+        require(isinstance(self.mask, bool), f"head mask must be true or false, got {self.mask!r}")
+        require(not self.mask or self.kind == "heatmap", "only a heatmap head can have a mask")
 
     @property
     def maps(self) -> int:
@@ -120,6 +115,7 @@ class Architecture:
         head: See `Head`.
         turns: 4 for a network that commutes with quarter turns of the image (see `oriented`): its
             widths are multiples of 4. 1 for an ordinary one.
+        cell: What earlier images add to the last stage's features; None: each image for itself.
     """
 
     input_size: tuple[int, int]
@@ -128,25 +124,30 @@ class Architecture:
     stages: tuple[Stage, ...]
     head: Head
     turns: int = 1
+    cell: TemporalCell | None = None
 
     def __post_init__(self) -> None:
         """Checks every field."""
-        _require(len(self.input_size) == 2, "input_size must be (height, width)")
+        require(len(self.input_size) == 2, "input_size must be (height, width)")
         for value in self.input_size:
-            _positive(value, "input_size")
-            _require(
+            positive(value, "input_size")
+            require(
                 value % self.stride == 0,
                 f"input_size {self.input_size} must be multiples of the stride, {self.stride}",
             )
-        _positive(self.stem_width, "stem_width")
-        _positive(self.stem_out, "stem_out")
-        _require(self.turns in (1, 4), f"turns must be 1 or 4, got {self.turns!r}")
+        positive(self.stem_width, "stem_width")
+        positive(self.stem_out, "stem_out")
+        require(self.turns in (1, 4), f"turns must be 1 or 4, got {self.turns!r}")
         widths = [self.stem_width, self.stem_out, *self.head.width]
         for width in widths + [stage.width for stage in self.stages]:
-            _require(
+            require(
                 width % self.turns == 0,
                 f"width {width} must be a multiple of {self.turns}, the network's turns",
             )
+        require(
+            self.cell is None or self.head.kind != "locator",
+            "a locator sees whole images, so it can have no temporal cell",
+        )
 
     @property
     def stride(self) -> int:
@@ -159,6 +160,11 @@ class Architecture:
         return tuple(names for stage in self.stages for names in stage.layers)
 
     @property
+    def feature_size(self) -> tuple[int, int]:
+        """(height, width) of the features in front of the head."""
+        return self.input_size[0] // self.stride, self.input_size[1] // self.stride
+
+    @property
     def output_stride(self) -> float:
         """Input pixels for each output cell (heatmap, locator) or bin (simcc)."""
         if self.head.kind == "simcc":
@@ -168,11 +174,11 @@ class Architecture:
     @property
     def map_size(self) -> tuple[int, int]:
         """(height, width) of the output maps; for simcc the numbers of bins in y and x."""
-        height, width = self.input_size
         if self.head.kind == "simcc":
+            height, width = self.input_size
             return height * self.head.bins_per_pixel, width * self.head.bins_per_pixel
-        scale = self.head.upsampling
-        return height // self.stride * scale, width // self.stride * scale
+        (height, width), scale = self.feature_size, self.head.upsampling
+        return height * scale, width * scale
 
     @property
     def digest(self) -> str:
@@ -183,6 +189,8 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal architecture."""
         document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.cell is None:  # as it was, and hashed, before there were cells
+            del document["cell"]
         return document
 
     @staticmethod
@@ -203,8 +211,10 @@ class Architecture:
             rest = {
                 key: document[key]
                 for key in document
-                if key not in ("head", "stages", "input_size")
+                if key not in ("head", "stages", "input_size", "cell")
             }
+            if "cell" in document:
+                rest["cell"] = TemporalCell.from_json(document["cell"])
             return Architecture(
                 input_size=(height, width), stages=stages, head=Head(**head), **rest
             )

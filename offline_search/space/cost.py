@@ -10,6 +10,7 @@ from offline_search.space.heads import HEADS
 from offline_search.space.kits import IMAGE_CHANNELS, kit
 from offline_search.space.macs import Cost, halve
 from offline_search.space.operators import operator
+from offline_search.space.temporal_cell import temporal_operator
 
 __all__ = ["Cost", "cost"]
 
@@ -22,7 +23,7 @@ def cost(architecture: Architecture) -> Cost:
         ArchitectureError: An operator is unknown or cannot stand at its place.
     """
     make = kit(architecture.turns)
-    total = stem_cost(architecture) + head_cost(architecture)
+    total = stem_cost(architecture) + cell_cost(architecture) + head_cost(architecture)
     size, inputs = halve(architecture.input_size, STEM_STRIDE), architecture.stem_out
     for index, stage in enumerate(architecture.stages):
         stride = stage.stride
@@ -53,10 +54,23 @@ def stem_cost(architecture: Architecture) -> Cost:
     )
 
 
+def cell_cost(architecture: Architecture) -> Cost:
+    """Of the temporal cell alone; the alignment of earlier features is no convolution.
+
+    Raises:
+        ArchitectureError: An operator is unknown.
+    """
+    total = Cost()
+    if architecture.cell is not None:
+        make, width = kit(architecture.turns), architecture.stages[-1].width
+        for edge in architecture.cell.edges:
+            for name in edge.operators:
+                total += temporal_operator(name).price(make, width, architecture.feature_size)
+    return total
+
+
 @singledispatch
 def head_cost(architecture: Architecture) -> Cost:
     """Of the head alone; other descriptions than ours can register theirs, as with `cost`."""
-    height, width = architecture.input_size
-    size = height // architecture.stride, width // architecture.stride
     _, price = HEADS[architecture.head.kind]
-    return price(architecture.stages[-1].width, architecture, size)
+    return price(architecture.stages[-1].width, architecture, architecture.feature_size)

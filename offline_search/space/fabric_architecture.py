@@ -47,6 +47,7 @@ class FabricArchitecture(Architecture):
         plain = head.kind == "heatmap" and not head.width and not head.sic
         require(plain, "needs a heatmap head without layers (width (), sic false)")
         require(self.turns == 1, "the backbone must be one of turns 1")
+        require(self.cell is None, "has no temporal cell: its features are of several scales")
         deepest = max(place.scale for place in self.places)
         step = FINEST << deepest
         for side in self.input_size:

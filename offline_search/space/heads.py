@@ -103,8 +103,8 @@ class SimccHead(nn.Module):
             inputs = width
         self.features = nn.Sequential(*layers)
         self.maps = make.scalars(inputs, head.outputs)
-        stride, (height, width_px) = architecture.stride, architecture.input_size
-        cells = (height // stride) * (width_px // stride)
+        height, width = architecture.feature_size
+        cells = height * width
         bins_y, bins_x = architecture.map_size
         self.x = nn.Linear(cells, bins_x)
         self.y = nn.Linear(cells, bins_y)

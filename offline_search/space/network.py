@@ -19,6 +19,7 @@ from offline_search.space.kits import IMAGE_CHANNELS, Kit, kit
 from offline_search.space.operators import normed, operator
 from offline_search.space.oriented import to_plain
 from offline_search.space.plain_layer import PlainLayer
+from offline_search.space.temporal_cell import CellModule
 
 # Of an 8-bit image; the network normalises by itself, so its input is what the camera gives.
 PIXEL_MEAN = 118.0
@@ -47,7 +48,11 @@ class Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, stages, head. Input (B, 3, H, W) float32 RGB in 0..255; the output is the head's."""
+    """Stem, stages, head. Input (B, 3, H, W) float32 RGB in 0..255; the output is the head's.
+
+    With a temporal cell it also takes earlier images' features; without them it works as one that
+    has none.
+    """
 
     def __init__(
         self,
@@ -55,6 +60,7 @@ class Network(nn.Module):
         stem: nn.Module,
         layers: Iterable[nn.Module],
         head: nn.Module,
+        cell: CellModule | None = None,
     ) -> None:
         """Puts parts together; `build` makes them."""
         super().__init__()
@@ -62,11 +68,33 @@ class Network(nn.Module):
         self.stem = stem
         self.layers = nn.Sequential(*layers)
         self.head = head
+        self.cell = cell
 
-    def forward(self, x: Tensor) -> Any:
-        """Logits (B, K, h, w) of a heatmap head; a pair of tensors of the others."""
+    def forward(self, x: Tensor, past: Tensor | None = None) -> Any:
+        """Logits (B, K, h, w) of a heatmap head; a pair of tensors of the others.
+
+        Args:
+            x: See the class.
+            past: (B, L, C, h, w), see `conclude`.
+        """
+        return self.conclude(self.features(x), past)
+
+    def features(self, x: Tensor) -> Any:
+        """What the cell or the head takes: (B, C, h, w) of the last stage."""
         x = (x - PIXEL_MEAN) * (1.0 / PIXEL_STD)
-        return self.head(self.layers(self.stem(x)))
+        return self.layers(self.stem(x))
+
+    def conclude(self, features: Any, past: Tensor | None = None) -> Any:
+        """From features to the head's output.
+
+        Args:
+            features: See `features`.
+            past: (B, L, C, h, w), for each edge of the cell the features of that earlier image,
+                aligned with this one's crop (see `alignment`); zeros, or None, where there is none.
+        """
+        if self.cell is not None and past is not None:
+            features = self.cell(features, past)
+        return self.head(features)
 
 
 @singledispatch
@@ -93,7 +121,7 @@ def _build(architecture: Architecture) -> Network:
     layers = [
         Layer(place.build(make, name) for name in place.names) for place in places(architecture)
     ]
-    return Network(architecture, stem, layers, build_head(architecture))
+    return Network(architecture, stem, layers, build_head(architecture), build_cell(architecture))
 
 
 @dataclass(frozen=True)
@@ -136,3 +164,10 @@ def build_head(architecture: Architecture) -> nn.Module:
     """On the last stage's features."""
     make, _ = HEADS[architecture.head.kind]
     return make(architecture.stages[-1].width, architecture)
+
+
+def build_cell(architecture: Architecture) -> CellModule | None:
+    """Over the last stage's features; None where there is none."""
+    if architecture.cell is None:
+        return None
+    return CellModule(architecture.cell, kit(architecture.turns), architecture.stages[-1].width)

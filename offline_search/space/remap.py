@@ -34,7 +34,7 @@ def remap(seed: Network, target: Network) -> dict[str, Tensor]:
         ArchitectureError: One commutes with turns of the image, the other does not.
     """
     head = remap_head(seed, target.head, target.architecture)
-    return {**remap_body(seed, target), **_under("head", head)}
+    return {**remap_body(seed, target), **_under("head", head), **_cell(seed, target)}
 
 
 def remap_body(seed: Network, target: Network) -> dict[str, Tensor]:
@@ -73,6 +73,20 @@ def remap_head(seed: Network, head: nn.Module, architecture: Architecture) -> di
         # Its rows belong to keypoints of another object.
         state |= {name: t.clone() for name, t in head.state_dict().items() if _is_last(name)}
     return state
+
+
+def _cell(seed: Network, target: Network) -> dict[str, Tensor]:
+    """The state of the target's temporal cell: operators of the same lag and name are the seed's.
+
+    A new operator adds nothing at first, so a network that only gains a cell begins as its seed.
+    """
+    if target.cell is None:
+        return {}
+    donors = {} if seed.cell is None else seed.cell.state_dict()
+    return {
+        f"cell.{name}": _remap_tensor(donors.get(name), fresh, outputs=0)
+        for name, fresh in target.cell.state_dict().items()
+    }
 
 
 def remap_weight(seed: Tensor, fresh: Tensor, *, outputs: int = 0) -> Tensor:

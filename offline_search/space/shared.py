@@ -36,6 +36,11 @@ class SharedArchitecture(Architecture):
                 f"architecture: outputs {self.outputs} must be those of two or more objects, the "
                 f"first of them the head's {self.head.outputs}"
             )
+        if self.cell is not None:
+            raise ArchitectureError(
+                "architecture: networks that share a backbone have no temporal cell; add one to "
+                "each object's network afterwards"
+            )
 
     @staticmethod
     def of(architecture: Architecture, outputs: Sequence[int]) -> SharedArchitecture:

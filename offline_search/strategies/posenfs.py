@@ -98,7 +98,7 @@ class PosenfsSettings:
     _NAME,
     paper="Pose Neural Fabrics Search, arXiv 1909.07068",
     summary="fabrics of cells, one for each part of the object, over a backbone; space fabric",
-    fabrics=True,
+    kind="fabrics",
 )
 class Posenfs:
     """See the module."""

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from offline_search.space.fabric_space import FabricSpace
 from offline_search.space.search_space import SearchSpace
+from offline_search.space.temporal_space import TemporalSpace
 from offline_search.strategies.problem import Outcome, Problem, SearchError
+
+SpaceKind = Literal["layers", "fabrics", "cells"]
+"""What varies: the operators of layers, fabrics (`FabricSpace`), temporal cells."""
 
 
 class Strategy(Protocol):
@@ -36,26 +40,26 @@ class Entry:
         paper: Title and where it is to be read.
         summary: A line.
         make: The class; its keyword arguments are the strategy's settings.
-        fabrics: Whether it searches fabrics (`FabricSpace`) in place of layers.
+        kind: Of the spaces that it searches.
     """
 
     name: str
     paper: str
     summary: str
     make: Callable[..., Strategy]
-    fabrics: bool = False
+    kind: SpaceKind = "layers"
 
 
 _ENTRIES: dict[str, Entry] = {}
 
 
 def register(
-    name: str, *, paper: str, summary: str, fabrics: bool = False
+    name: str, *, paper: str, summary: str, kind: SpaceKind = "layers"
 ) -> Callable[[Callable[..., Strategy]], Callable[..., Strategy]]:
     """Puts a class under a name."""
 
     def add(make: Callable[..., Strategy]) -> Callable[..., Strategy]:
-        _ENTRIES[name] = Entry(name, paper, summary, make, fabrics)
+        _ENTRIES[name] = Entry(name, paper, summary, make, kind)
         return make
 
     return add
@@ -92,9 +96,16 @@ def make_strategy(name: str, settings: Mapping[str, Any]) -> Strategy:
         raise SearchError(f"strategy {name}: {error}") from None
 
 
+def kind_of(space: SearchSpace) -> SpaceKind:
+    """What varies in a space."""
+    if isinstance(space, FabricSpace):
+        return "fabrics"
+    return "cells" if isinstance(space, TemporalSpace) else "layers"
+
+
 def default_strategy(space: SearchSpace) -> str:
     """What searches a space where nothing else is asked for."""
-    return "posenfs" if isinstance(space, FabricSpace) else "fpg"
+    return {"layers": "fpg", "fabrics": "posenfs", "cells": "temporal"}[kind_of(space)]
 
 
 def check_space(name: str, space: SearchSpace) -> None:
@@ -103,8 +114,9 @@ def check_space(name: str, space: SearchSpace) -> None:
     Raises:
         SearchError: It cannot, or there is none of that name.
     """
-    if find_strategy(name).fabrics != isinstance(space, FabricSpace):
-        able = [e.name for e in strategies() if e.fabrics == isinstance(space, FabricSpace)]
+    kind = kind_of(space)
+    if find_strategy(name).kind != kind:
+        able = [entry.name for entry in strategies() if entry.kind == kind]
         raise SearchError(
             f"strategy {name} does not search the space {space.name}; these do: {', '.join(able)}"
         )

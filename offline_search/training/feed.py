@@ -8,15 +8,17 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from offline_search.training.config import TrainingError
 from offline_search.training.distributed import ALONE, World
 from offline_search.training.mining import MinedSpan, Mining
+from offline_search.training.task import Batch
 
 _PREFETCH = 4
 
@@ -114,3 +116,8 @@ def worker_errors() -> Iterator[None]:
 def to_input(image: Tensor, device: torch.device) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in 0..255, channels last, on the device."""
     return image.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+
+
+def seen(network: nn.Module, batch: Batch, device: torch.device) -> Any:
+    """What a network makes of a batch's images alone."""
+    return network(to_input(batch["image"], device))

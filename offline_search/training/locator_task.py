@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from fpg_pose_ros.geometry import Array
 from offline_search.space.architecture import Architecture
 from offline_search.training.config import TrainConfig, TrainingError
+from offline_search.training.feed import seen
 from offline_search.training.locator_validation import judge, score_threshold
 from offline_search.training.loss import box_loss, focal_loss
 from offline_search.training.mining import Mining
@@ -150,6 +151,10 @@ class LocatorTask:
     def dataset(self) -> Dataset[dict[str, Tensor]]:
         """See `Task`."""
         return _EncodedFrames(self.samples, self.architecture)
+
+    def outputs(self, network: nn.Module, batch: Batch, device: torch.device) -> Any:
+        """See `Task`."""
+        return seen(network, batch, device)
 
     def loss(self, outputs: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Focal loss of the class maps and GIoU + relative error of the boxes."""

@@ -32,7 +32,7 @@ from offline_search.training.distributed import (
     joined,
     same_everywhere,
 )
-from offline_search.training.feed import batches, to_input, worker_errors
+from offline_search.training.feed import batches, worker_errors
 from offline_search.training.journal import Journal
 from offline_search.training.record import Recorder, summary
 from offline_search.training.seed_network import SeedNetwork
@@ -240,7 +240,7 @@ def _step(
             if name != "image"
         }
         with _mixed_precision(state.device, state.config.precision):
-            outputs = state.network(to_input(part["image"], state.device))
+            outputs = task.outputs(state.network, part, state.device)
         return task.loss(outputs, labels)
 
     state.optimizer.zero_grad(set_to_none=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 from fpg_pose_ros.objects import ObjectModel
 from offline_search.space.architecture import Architecture
 from offline_search.training.config import TrainConfig, TrainingError
+from offline_search.training.feed import seen
 from offline_search.training.hardness import easiest
 from offline_search.training.loss import heatmap_loss, mask_loss, simcc_loss, to_cells
 from offline_search.training.mining import Key, Mining
@@ -22,7 +24,7 @@ from offline_search.training.pose_labels import (
     PoseSampleLike,
     symmetric_labels,
 )
-from offline_search.training.pose_validation import choose_decoding, judge, predict
+from offline_search.training.pose_validation import Prediction, choose_decoding, judge, predict
 from offline_search.training.task import Batch, Samples, Verdict
 
 _PCK_SHARE: Final = 0.05
@@ -117,6 +119,10 @@ class PoseTask:
         mask = self.architecture.head.mask
         return _EncodedPoses(self.samples, self.model, mask=mask, easiest_of=easiest_of)
 
+    def outputs(self, network: nn.Module, batch: Batch, device: torch.device) -> Any:
+        """See `Task`."""
+        return seen(network, batch, device)
+
     def loss(self, outputs: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Divergence of the maps and cover; the share of keypoints within 5 % of the crop (PCK)."""
         stride = self.architecture.output_stride
@@ -153,15 +159,19 @@ class PoseTask:
         hits: Tensor = (distance < _PCK_SHARE * self.architecture.input_size[1]).float().mean(-1)
         return hits.amax(dim=1).mean()
 
+    def predictions(self, network: nn.Module, indices: Sequence[int]) -> list[Prediction]:
+        """The network's outputs for held-out samples."""
+        return predict(network, self.model, self.held_out, indices)
+
     def validate(self, network: nn.Module, count: int) -> dict[str, float]:
         """Pose errors on held-out samples, decoded with the default parameters."""
-        predictions = predict(network, self.model, self.held_out, range(count))
+        predictions = self.predictions(network, range(count))
         return judge(predictions, self.model, self.architecture, {"sigma_px": self.config.sigma_px})
 
     def finish(self, network: nn.Module, count: int) -> Verdict:
         """Chooses decoding on samples `count`..2 `count`, judges it on the first `count`."""
-        chosen_on = predict(network, self.model, self.held_out, range(count, 2 * count))
+        chosen_on = self.predictions(network, range(count, 2 * count))
         extra = choose_decoding(chosen_on, self.model, self.architecture, self.config.sigma_px)
-        predictions = predict(network, self.model, self.held_out, range(count))
+        predictions = self.predictions(network, range(count))
         metrics = judge(predictions, self.model, self.architecture, extra)
         return Verdict(metrics, {**extra, "crop_margin": self.crop_margin})

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from fpg_pose_ros.decode import (
     DecodeParameters,
@@ -91,16 +91,28 @@ def predict(
     model: ObjectModel,
     samples: Samples[PoseSampleLike],
     indices: Sequence[int],
+    past: Callable[[Sequence[int]], Tensor] | None = None,
 ) -> list[Prediction]:
-    """Runs the network (in evaluation mode) over samples."""
+    """Runs the network (in evaluation mode) over samples.
+
+    Args:
+        network: Of the object.
+        model: The object.
+        samples: With labels.
+        indices: Which of them.
+        past: Of samples by their indices, what a network with a temporal cell takes beside the
+            images, see `Network.conclude`; None: the images alone.
+    """
     network.eval()
     device = next(network.parameters()).device
     symmetries = model.symmetries.transforms(CONTINUOUS_STEPS)
     predictions: list[Prediction] = []
     for start in range(0, len(indices), _BATCH):
-        chunk = [samples[index] for index in indices[start : start + _BATCH]]
+        chosen = indices[start : start + _BATCH]
+        chunk = [samples[index] for index in chosen]
         images = torch.from_numpy(np.stack([sample.image for sample in chunk]))
-        outputs = network(to_input(images, device))
+        memory = () if past is None else (past(chosen).to(device),)
+        outputs = network(to_input(images, device), *memory)
         tensors = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [tensor.float().cpu().numpy() for tensor in tensors]
         predictions += [

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from offline_search.space.network import Network
 from offline_search.space.shared import branch
 from offline_search.training.config import TrainConfig, TrainingError
+from offline_search.training.feed import seen
 from offline_search.training.mining import Mining
 from offline_search.training.pose_labels import CONTINUOUS_STEPS
 from offline_search.training.pose_task import PoseTask
@@ -83,6 +84,10 @@ class SharedPoseTask:
     def dataset(self) -> Dataset[dict[str, Tensor]]:
         """See `Task`: sample i is number i // n of object i % n of the n objects."""
         return _Interleaved([task.dataset() for task in self.tasks], self._shapes)
+
+    def outputs(self, network: nn.Module, batch: Batch, device: torch.device) -> Any:
+        """See `Task`."""
+        return seen(network, batch, device)
 
     def loss(self, outputs: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean of the objects' losses, and of their figures."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -48,6 +49,10 @@ class Task(Protocol):
 
     def dataset(self) -> Dataset[dict[str, Tensor]]:
         """Encoded training samples: `image` (H, W, 3) uint8 and whatever the loss needs."""
+        ...
+
+    def outputs(self, network: nn.Module, batch: Batch, device: torch.device) -> Any:
+        """What the network makes of a batch."""
         ...
 
     def loss(self, outputs: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

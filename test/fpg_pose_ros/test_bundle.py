@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from onnx import TensorProto, helper
+from remembering import memory, with_memory
 
 from fpg_pose_ros import bundle_files
 from fpg_pose_ros.bundle import MANIFEST, MESHES, pack_meshes, read_bundle, write_bundle
@@ -517,6 +518,84 @@ def test_a_network_of_other_shapes_than_described_is_refused(place, inputs, outp
     replace_file(place, "pose.onnx", network(inputs, outputs))
     with pytest.raises(BundleError, match=rf"pose\.onnx {message}"):
         read_bundle(place)
+
+
+@pytest.fixture
+def told(parts, tmp_path):
+    """A bundle whose pose network is told of earlier images."""
+    write_bundle(tmp_path / "told", *with_memory(*parts))
+    return tmp_path / "told"
+
+
+def test_what_a_network_remembers_is_read_back(told, place):
+    read = read_bundle(told).objects[0].network
+    assert read.memory == memory((1, 2, 4))
+    assert read.input_shapes == ((1, 3, 128, 128), (1, 3, 3, 8, 8))
+    assert read.to_json()["memory"] == read_bundle(told).manifest["objects"][0]["network"]["memory"]
+    alone = read_bundle(place).objects[0].network
+    assert alone.memory is None
+    assert "memory" not in alone.to_json()
+
+
+MEMORY = (*NETWORK, "memory")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_in(*MEMORY, value=None), "memory must be an object of lags, channels, size, stride"),
+        (set_in(*MEMORY, value={"lags": [1]}), "memory must be an object"),
+        (set_in(*MEMORY, "command", value="rm"), "memory must be an object"),
+        (set_in(*MEMORY, "lags", value=[]), r"memory\.lags"),
+        (set_in(*MEMORY, "lags", value=[1, 1, 2]), r"memory\.lags"),
+        (set_in(*MEMORY, "lags", value=[2, 1, 4]), r"memory\.lags"),
+        (set_in(*MEMORY, "lags", value=[0, 1, 2]), r"memory\.lags must be in 1\.\.64"),
+        (set_in(*MEMORY, "lags", value=[1, 2, 65]), r"memory\.lags must be in 1\.\.64"),
+        (set_in(*MEMORY, "lags", value=[1, 2, 4.0]), r"memory\.lags"),
+        (set_in(*MEMORY, "lags", value=[True, 2, 4]), r"memory\.lags"),
+        (set_in(*MEMORY, "channels", value=0), r"memory\.channels"),
+        (set_in(*MEMORY, "channels", value=10**400), r"memory\.channels"),
+        (set_in(*MEMORY, "channels", value=10**6), r"memory\.channels times cells"),
+        (set_in(*MEMORY, "size", value=[8]), r"memory\.size"),
+        (set_in(*MEMORY, "size", value=[8, 16]), r"memory\.size"),
+        (set_in(*MEMORY, "size", value=[-8, -8]), r"memory\.size"),
+        (set_in(*MEMORY, "size", value="8x8"), r"memory\.size"),
+        (set_in(*MEMORY, "stride", value=8), r"memory\.size"),
+        (set_in(*MEMORY, "stride", value=16.0), r"memory\.stride"),
+        (set_in(*MEMORY, "fps", value=0), r"memory\.fps"),
+        (set_in(*MEMORY, "fps", value=10**400), r"memory\.fps"),
+        (set_in(*MEMORY, "fps", value="30"), r"memory\.fps"),
+        (set_in(*MEMORY, "channels", value=4), r"pose\.onnx takes"),
+        (set_in(*MEMORY, "lags", value=[1, 2]), r"pose\.onnx takes"),
+        (lambda document: document["objects"][0]["network"].pop("memory"), r"pose\.onnx takes"),
+        (set_in("locator", "memory", value=memory().to_json()), r"locator\.memory must be left"),
+    ],
+)
+def test_a_memory_that_cannot_be_is_refused_naming_it(told, change, message):
+    change_manifest(told, change)
+    with pytest.raises(BundleError, match=message):
+        read_bundle(told)
+
+
+IMAGE, PAST = {"image": (1, 3, 128, 128)}, {"past": (1, 3, 3, 8, 8)}
+HEAT, FEATURES = {"heat": (1, 8, 32, 32)}, {"features": (1, 3, 8, 8)}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [
+        (IMAGE, {**HEAT, **FEATURES}, "takes"),
+        ({**PAST, **IMAGE}, {**HEAT, **FEATURES}, "takes"),
+        ({**IMAGE, "past": (1, 3, 3, 8, 4)}, {**HEAT, **FEATURES}, "takes"),
+        ({**IMAGE, **PAST}, HEAT, "gives"),
+        ({**IMAGE, **PAST}, {**FEATURES, **HEAT}, "gives"),
+        ({**IMAGE, **PAST}, {**HEAT, "features": (1, 3, 8, 4)}, "gives"),
+    ],
+)
+def test_a_network_that_does_not_fit_its_memory_is_refused(told, inputs, outputs, message):
+    replace_file(told, "pose.onnx", network(inputs, outputs))
+    with pytest.raises(BundleError, match=rf"pose\.onnx {message}"):
+        read_bundle(told)
 
 
 def test_a_file_that_is_no_network_is_refused(place):

@@ -101,6 +101,18 @@ def test_a_limit_stops_early_and_a_camera_file_goes_before_the_folders(bundle, f
     assert estimate(bundle, folder, output=tmp_path, camera=tmp_path / "c.json").frames == 5
 
 
+def test_a_film_is_followed_where_that_is_asked_for(bundle, tmp_path):
+    (tmp_path / "film").mkdir()
+    (tmp_path / "film" / "camera.json").write_text(json.dumps(camera_to_mapping(CAMERA)))
+    for number in range(3):
+        picture = cube_world.photograph(CAMERA, POSES[0])[..., ::-1]
+        cv2.imwrite(str(tmp_path / "film" / f"{number}.png"), picture)
+    # A track is reported from its second image on.
+    for track, poses in ((False, 3), (True, 2)):
+        out = tmp_path / f"{track}"
+        assert estimate(bundle, tmp_path / "film", output=out, track=track).poses == poses
+
+
 def test_what_cannot_be_used_is_said(bundle, folder, tmp_path):
     with pytest.raises(BundleError, match="no such bundle"):
         estimate(tmp_path / "none", folder, output=tmp_path / "out")

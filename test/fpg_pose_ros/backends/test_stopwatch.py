@@ -26,13 +26,13 @@ class Sleeper:
 
 def test_networks_take_turns_and_get_their_own_times():
     turns: list[float] = []
-    slow, fast = milliseconds([(Sleeper(4, turns), X), (Sleeper(1, turns), X)], rounds=3)
+    slow, fast = milliseconds([(Sleeper(4, turns), [X]), (Sleeper(1, turns), [X])], rounds=3)
     assert slow > fast >= 1
     assert turns == ([4] * 7 + [1] * 7) * 3
 
 
 def test_no_round_begins_after_the_time_is_up():
     turns: list[float] = []
-    (ms,) = milliseconds([(Sleeper(1, turns), X)], seconds=0)
+    (ms,) = milliseconds([(Sleeper(1, turns), [X])], seconds=0)
     assert ms >= 1
     assert len(turns) == 7

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +20,22 @@ import marks_world
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from fpg_pose_ros.msg import ModelInfo, ObjectPoseArray
 from rclpy.serialization import serialize_message
+from remembering import memory, with_memory
 from ros_processes import Camera, NodeProcess, Peer, play, poses_of, status_of, values_of
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
+from fpg_pose_ros.bundle import read_bundle, write_bundle
+from fpg_pose_ros.estimator import Estimator
 from fpg_pose_ros.nodes import qos
 from fpg_pose_ros.nodes.cameras import camera_to_info
 from fpg_pose_ros.nodes.images import rgb_to_image
 from fpg_pose_ros.nodes.messages import transform_from_pose
 from fpg_pose_ros.nodes.recorder_node import BagThread
 from fpg_pose_ros.nodes.stamps import stamp_from_ns, stamp_ns
+from fpg_pose_ros.tracking import PoseTracker, TrackingSettings
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +125,61 @@ def test_another_bundle_takes_over_without_a_lost_frame_and_a_bad_one_does_not(
     assert arrays[-1].frames_received - arrays[0].frames_received == len(sent) - 1
     assert answered == sent
     assert arrays[-1].frames_dropped == arrays[0].frames_dropped
+    assert "Traceback" not in node.output
+
+
+@pytest.fixture(scope="module")
+def told_bundle(marks_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that finds the marks, by a network that is told of earlier images."""
+    path = tmp_path_factory.mktemp("bundles") / "told"
+    plain = read_bundle(marks_bundle)
+    spec = replace(memory((1, 2)), fps=25.0)  # the rate of `Camera.streaming`
+    write_bundle(path, *with_memory(plain.manifest, plain.files, spec))
+    return path
+
+
+def test_a_network_with_a_memory_comes_and_goes_and_a_reset_makes_it_forget(
+    peer: Peer, node: NodeProcess, camera: Camera, marks_bundle: Path, told_bundle: Path
+) -> None:
+    arrays = poses_of(peer)
+    expected: list[float] = []
+
+    def look(bundle: Path, count: int = 4, **settings: bool) -> list[float]:
+        """What the heart of the node says of some images that the node is shown too."""
+        tracker = PoseTracker([Estimator(read_bundle(bundle))], TrackingSettings(hits=1))
+        tracker.settings = replace(tracker.settings, **settings)
+        scores = []
+        for stamp in camera.sent[-count:]:
+            picture = marks_world.image(marks_world.pose(stamp * 1e-9))
+            (found,) = tracker.estimate(picture, marks_world.CAMERA, stamp, "camera").estimates
+            scores.append(found.score)
+        return scores
+
+    def show(bundle: Path, count: int = 4) -> list[float]:
+        for _ in range(count):
+            camera.send(10**9 + 40_000_000 * len(camera.sent))
+            peer.spin_until(lambda: len(arrays) == len(camera.sent))
+        expected.extend(look(bundle))
+        return expected[-count:]
+
+    def reset() -> bool:
+        return bool(peer.call("pose_node", "reset", Trigger, Trigger.Request()).success)
+
+    answer = peer.load_bundle(told_bundle)
+    assert answer.message.endswith("it finds: marks; earlier images help with: marks")
+    told = show(told_bundle)
+    alone = look(told_bundle, enabled=False)
+    assert told[0] == alone[0]
+    assert min(abs(a - b) for a, b in zip(told[1:], alone[1:], strict=True)) > 1e-3
+    assert reset()
+    show(told_bundle)
+    assert peer.load_bundle(marks_bundle).message.endswith("it finds: marks")
+    show(marks_bundle)
+    assert peer.load_bundle(told_bundle).success
+    show(told_bundle)
+    assert peer.load_bundle(marks_bundle).success
+    got = [pose.score for array in arrays for pose in array.poses]
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
     assert "Traceback" not in node.output
 
 

@@ -11,10 +11,11 @@ from numpy.testing import assert_allclose
 
 from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.geometry import Array, apply_affine, transform
-from offline_search.data.layers import LayerStore, cache_folder
+from offline_search.data.layers import LayerStore
 from offline_search.data.objects import RenderableObject
 from offline_search.data.renderer import EmbreeRenderer
 from offline_search.data.scene import Render, Scene
+from offline_search.data.slots import cache_folder
 
 
 class CountingRenderer(EmbreeRenderer):

@@ -29,8 +29,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sm_nas": {"structural": 3, "modular": 3, "population": 2},
 }
 IMAGES = 96
-# Fabrics are of another space, and have a test of their own.
-LAYERED = [entry for entry in strategies() if not entry.fabrics]
+# Fabrics and cells are of other spaces, and have tests of their own.
+LAYERED = [entry for entry in strategies() if entry.kind == "layers"]
 RESUMED = ("bn_nas", "da_nas", "fp_nas", "parsec")
 Finish = Callable[[Entry], tuple[Path, Outcome]]
 
