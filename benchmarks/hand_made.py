@@ -77,7 +77,8 @@ class HandMadeError(FpgPoseError):
 class HandMade:
     """A hand-made backbone with our heatmap head.
 
-    It has what the training asks of an `Architecture`; a heatmap head asks for `head` and `turns`.
+    It has what the training asks of an `Architecture`, but no temporal cell; a heatmap head asks
+    for `head` and `turns`.
 
     Attributes:
         backbone: one of `BACKBONES`.
@@ -92,6 +93,7 @@ class HandMade:
     head: Head
     turns: ClassVar[int] = 1
     stride: ClassVar[int] = _STRIDE
+    cell: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         """Checks every field."""
