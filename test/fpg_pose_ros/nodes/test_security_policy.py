@@ -42,31 +42,38 @@ def test_the_policy_allows_what_the_running_nodes_open_and_nothing_else(
     ):
         pose_node.wait_for("active")
 
-        def seen(node: str, *kinds: tuple[str, str]) -> bool:
-            """Whether a node has come, and all of it."""
-            if node not in peer.node.get_node_names():
-                return False
-            found = opened(peer.node, node)
-            uses.update(found)
-            return all(Use(node, what, name) in found for what, name in kinds)
-
         image = "/camera/image_raw"
-        peer.spin_until(
-            lambda: (
-                seen("pose_node", ("subscribe", image), ("subscribe", "/clock"))
-                and seen("camera_node", ("publish", image), ("subscribe", "/clock"))
-                and seen("recorder", ("subscribe", image))
-            ),
-            # A node of this name that an earlier test has killed stays in the graph for 20 s.
-            seconds=45.0,
-        )
+        awaited = {
+            Use("pose_node", "subscribe", image),
+            Use("pose_node", "subscribe", "/clock"),
+            Use("camera_node", "publish", image),
+            Use("camera_node", "subscribe", "/clock"),
+            Use("recorder", "subscribe", image),
+        }
+
+        def missing() -> set[Use]:
+            """What is awaited of the nodes and has not come."""
+            there = peer.node.get_node_names()
+            found = {
+                use
+                for node in {use.node for use in awaited} & set(there)
+                for use in opened(peer.node, node)
+            }
+            uses.update(found)
+            return awaited - found
+
+        # A node of this name that an earlier test has killed stays in the graph for 20 s, and hides
+        # what the living one has opened.
+        peer.spin_until(lambda: not missing(), seconds=90.0, must=False)
+        assert missing() == set()
         # The other way in which images may come.
         for transition in ("deactivate", "cleanup"):
             assert peer.change_state(transition)
         assert peer.set_parameter("image_transport", "compressed") is None
         for transition in ("configure", "activate"):
             assert peer.change_state(transition)
-        peer.spin_until(lambda: seen("pose_node", ("subscribe", f"{image}/compressed")))
+        awaited = {Use("pose_node", "subscribe", f"{image}/compressed")}
+        peer.spin_until(lambda: not missing())
     assert {use for use in uses if not any(covers(rule, use) for rule in rules)} == set()
     needed = {rule for rule in rules if not only_with_optional_packages(rule)}
     unused = {rule for rule in needed if not any(covers(rule, use) for use in uses)}
