@@ -128,28 +128,41 @@ class _Recording:
     subscription: Subscription
 
 
+def _where_and_what(values: ParameterValues) -> tuple[str, re.Pattern[str]]:
+    """Folder of the bag, and topics that are not for it."""
+    output = values.get("output", str)
+    if not output:
+        raise FpgPoseError("parameter output is empty: give the folder of the bag")
+    try:
+        return output, re.compile(values.get("exclude", str))
+    except re.error as error:
+        raise FpgPoseError(f"parameter exclude is no regular expression: {error}") from None
+
+
 class Recorder(Node):
     """Subscribes to each topic as it appears, asking no more than all its publishers can serve."""
 
     def __init__(self, **node_arguments: Any) -> None:
-        """Opens the bag, and takes the topics that are there."""
+        """Opens the bag, and takes the topics that are there.
+
+        Raises:
+            FpgPoseError: A parameter cannot be used, or the bag not be written.
+        """
         super().__init__("recorder", **node_arguments)
         values = ParameterValues(self, RECORDER)
-        output = values.get("output", str)
-        if not output:
-            raise FpgPoseError("parameter output is empty: give the folder of the bag")
         try:
-            self._exclude = re.compile(values.get("exclude", str))
-        except re.error as error:
-            raise FpgPoseError(f"parameter exclude is no regular expression: {error}") from None
+            self._output, self._exclude = _where_and_what(values)
+            self._bag = BagThread(Path(self._output))
+        except FpgPoseError:
+            # Who could not be made stays in the graph until it is collected.
+            super().destroy_node()
+            raise
         self._depth = values.get("queue_depth", int)
         self._recordings: dict[str, _Recording] = {}
         self._given_up: set[str] = set()
-        self._bag = BagThread(Path(output))
-        self._output = output
         self._look()
         self.create_timer(values.get("discovery_period", float), self._look)
-        self.get_logger().info(f"recording to {output}")
+        self.get_logger().info(f"recording to {self._output}")
 
     def destroy_node(self) -> None:
         """Closes the bag as well, and prints the number of messages by topic as a line of JSON."""

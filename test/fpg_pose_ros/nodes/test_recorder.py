@@ -141,14 +141,16 @@ def test_a_second_publisher_that_serves_less_is_heard_as_well(peer: Peer, tmp_pa
         ({"output": "{tmp}/bag", "exclude": "("}, "exclude is no regular expression"),
     ],
 )
-def test_what_it_cannot_do_is_said(
-    ros: None, tmp_path: Path, parameters: dict[str, str], complaint: str
+def test_what_it_cannot_do_is_said_and_no_node_is_left(
+    peer: Peer, tmp_path: Path, parameters: dict[str, str], complaint: str
 ) -> None:
     given = [
         Parameter(name, value=value.format(tmp=tmp_path)) for name, value in parameters.items()
     ]
-    with pytest.raises(FpgPoseError, match=complaint):
+    with pytest.raises(FpgPoseError, match=complaint) as failed:  # keeps what was half made
         Recorder(parameter_overrides=given)
+    peer.spin_until(lambda: "recorder" not in peer.node.get_node_names())
+    assert failed.tb
 
 
 def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
