@@ -133,9 +133,7 @@ class FilmStore:
             raise IndexError(f"film {index} of {self.count}")
         if not self._slots.holds(index):
             self._slots.fill(index, vars(self._render(index)))
-        held = self._slots.read(index)
-        del held["ready"]
-        return Film(**held)
+        return Film(**self._slots.read(index))
 
     def sample(self, index: int, frame: int) -> PoseSample:
         """Returns one frame of a film by itself."""

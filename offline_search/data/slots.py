@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from fpg_pose_ros.errors import DatasetError
 
 Columns = Mapping[str, tuple[type, tuple[int, ...]]]
 """Name, type and shape of each array of a slot."""
+_READY: Final = "ready"
 
 
 def cache_folder() -> Path:
@@ -55,7 +56,7 @@ class Slots:
             DatasetError: the folder cannot be written.
         """
         self.count = count
-        self._columns = {**columns, "ready": (np.uint8, ())}
+        self._columns = {**columns, _READY: (np.uint8, ())}
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = (path or cache_folder()) / kind / digest
         self._maps: dict[str, NDArray[Any]] | None = None
@@ -88,21 +89,22 @@ class Slots:
 
     def ready(self) -> int:
         """Returns how many slots have been filled so far."""
-        return int(np.count_nonzero(self._open()["ready"]))
+        return int(np.count_nonzero(self._open()[_READY]))
 
     def holds(self, index: int) -> bool:
         """Returns whether slot `index` has been filled."""
-        return bool(self._open()["ready"][index])
+        return bool(self._open()[_READY][index])
 
     def fill(self, index: int, values: Mapping[str, Any]) -> None:
         """Writes all columns of slot `index`."""
         maps = self._open()
         for name, value in values.items():
             maps[name][index] = value
-        maps["ready"][index] = 1
+        maps[_READY][index] = 1
 
     def read(self, index: int) -> dict[str, NDArray[Any]]:
         """Returns the columns of slot `index`, as views of the files."""
         if not 0 <= index < self.count:
             raise IndexError(f"slot {index} of {self.count}")
-        return {name: np.asarray(column[index]) for name, column in self._open().items()}
+        maps = self._open()
+        return {name: np.asarray(maps[name][index]) for name in maps if name != _READY}

@@ -38,12 +38,10 @@ class TemporalSpace(SearchSpace):
     Attributes:
         backbone: The network that gets a cell.
         lags: In images, rising.
-        fps: Images a second that lags count.
     """
 
     backbone: Architecture
     lags: tuple[int, ...]
-    fps: float = 30.0
 
     @staticmethod
     def of(
@@ -97,12 +95,12 @@ class TemporalSpace(SearchSpace):
     def whole(self) -> Architecture:
         """With every operator at every lag."""
         edges = tuple(Edge(lag, self.operators) for lag in self.lags)
-        return replace(self.backbone, cell=TemporalCell(edges, self.fps))
+        return replace(self.backbone, cell=TemporalCell(edges))
 
     def least(self) -> tuple[Architecture, ...]:
         """With one operator at one lag, each of them in turn."""
         edges = (Edge(self.lags[0], (name,)) for name in self.operators)
-        return tuple(replace(self.backbone, cell=TemporalCell((edge,), self.fps)) for edge in edges)
+        return tuple(replace(self.backbone, cell=TemporalCell((edge,))) for edge in edges)
 
     def architecture(self, point: Point, outputs: int) -> Architecture:
         """See `SearchSpace`; without a cell where no lag has an operator."""
@@ -115,7 +113,7 @@ class TemporalSpace(SearchSpace):
             )
         kept = [tuple(name for name in names if name != NONE) for names in point.opened]
         edges = tuple(Edge(lag, names) for lag, names in zip(self.lags, kept, strict=True) if names)
-        return replace(self.backbone, cell=TemporalCell(edges, self.fps) if edges else None)
+        return replace(self.backbone, cell=TemporalCell(edges) if edges else None)
 
     def point(self, architecture: Architecture) -> Point:
         """See `SearchSpace`."""

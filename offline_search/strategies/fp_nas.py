@@ -12,16 +12,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from torch import Tensor
 
 from offline_search.strategies.probabilistic import ProbabilisticSearch, ProbabilisticSettings
 from offline_search.strategies.problem import Outcome, Problem, check_settings
 from offline_search.strategies.registry import register
+from offline_search.strategies.schedules import moved_multiplier
 from offline_search.training.distributed import World, joined
-
-_GREATEST_MULTIPLIER: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,8 @@ class _Search(ProbabilisticSearch):
     def cost_term(self, costs: Tensor, surrogate: Tensor) -> Tensor:
         """Multiplier x max(0, expected cost / budget - 1); the multiplier is raised while over."""
         over = float(costs.mean()) - 1.0
-        rise = self.settings.multiplier_rate * min(over, 1.0)
-        self.multiplier = min(max(0.0, self.multiplier + rise), _GREATEST_MULTIPLIER)
+        rate = self.settings.multiplier_rate
+        self.multiplier = moved_multiplier(self.multiplier, rate, over)
         return self.multiplier * surrogate * (over > 0)
 
     def figures(self) -> dict[str, float]:

@@ -37,6 +37,7 @@ from offline_search.strategies.logits import Logits
 from offline_search.strategies.problem import Outcome, Problem, check_settings
 from offline_search.strategies.registry import register
 from offline_search.strategies.repair import derived_seed
+from offline_search.strategies.schedules import annealed, moved_multiplier
 from offline_search.strategies.session import FORWARD, TRAINING, Session
 from offline_search.strategies.shared_weights import SharedWeights
 from offline_search.strategies.start import Start, start
@@ -44,7 +45,6 @@ from offline_search.training.distributed import World, average_tensors, joined
 
 _GATES: Final[Mapping[str, Gate]] = {"several": SeveralGate(), "single": SingleGate()}
 _WEIGHT, _LOGIT, _START = range(3)  # purposes of random numbers
-_GREATEST_MULTIPLIER = 10.0
 
 
 @dataclass(frozen=True)
@@ -246,9 +246,9 @@ class _Search:
         expected = float(self._expected_cost(choices).detach())
         if self.settings.cost_term == "hinge":
             # Undecided gates count too: the networks that train the weights are drawn from them.
-            over = min(max(discrete, expected) / self.budget.amount - 1.0, 1.0)
-            rise = self.settings.multiplier_rate * over
-            self.multiplier = min(max(0.0, self.multiplier + rise), _GREATEST_MULTIPLIER)
+            over = max(discrete, expected) / self.budget.amount - 1.0
+            rate = self.settings.multiplier_rate
+            self.multiplier = moved_multiplier(self.multiplier, rate, over)
         self.session.note(
             {
                 "loss_held_out": float(loss),
@@ -285,10 +285,8 @@ class _Search:
         return self.session.spent / self.until
 
     def _temperature(self) -> float:
-        first, last = self.settings.temperature
-        warmup = self.settings.warmup
-        share = min(1.0, max(0.0, self._progress() - warmup) / (1.0 - warmup))
-        return float(first * (last / first) ** share)
+        settings = self.settings
+        return annealed(settings.temperature, settings.warmup, self._progress())
 
     def _architecture(self, sample: Sample) -> Architecture:
         return self.space.architecture(sample.point(self.space), self.outputs)

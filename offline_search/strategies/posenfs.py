@@ -31,6 +31,7 @@ from offline_search.strategies.object_parts import parts_of
 from offline_search.strategies.problem import Outcome, Problem, check_settings
 from offline_search.strategies.registry import check_space, register
 from offline_search.strategies.repair import derived_seed
+from offline_search.strategies.schedules import moved_multiplier
 from offline_search.strategies.session import TRAINING, Session
 from offline_search.strategies.shared_weights import descend
 from offline_search.training.checkpoint import (
@@ -47,7 +48,6 @@ from offline_search.training.state import adamw
 from offline_search.training.task import Batch
 
 Mode = Literal["sync", "bilevel", "random"]
-_GREATEST_MULTIPLIER: Final = 10.0
 _NAME: Final = "posenfs"
 
 
@@ -260,9 +260,9 @@ class _Search:
 
     def _raise_multiplier(self) -> None:
         amount, expected = self.problem.budget.amount, float(self.expected(self.head).detach())
-        over = min(max(0.0, expected / amount - 1.0), 1.0)
-        rise = self.settings.multiplier_rate * over
-        self.multiplier = min(self.multiplier + rise, _GREATEST_MULTIPLIER)
+        over = max(0.0, expected / amount - 1.0)
+        rate = self.settings.multiplier_rate
+        self.multiplier = moved_multiplier(self.multiplier, rate, over)
         self.session.note({"expected": expected, "budget": amount, "lambda": self.multiplier})
 
     def _snapshot(self) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from offline_search.strategies.distribution import generator
 from offline_search.strategies.logits import Logits
 from offline_search.strategies.problem import Outcome, Problem, SearchError, check_settings
 from offline_search.strategies.registry import check_space, register
+from offline_search.strategies.schedules import annealed, moved_multiplier
 from offline_search.strategies.session import FORWARD, TRAINING, Session
 from offline_search.strategies.shared_weights import ESTIMATE_SAMPLES, descend
 from offline_search.training.checkpoint import (
@@ -51,7 +52,6 @@ from offline_search.training.temporal_search_task import TemporalSearchTask
 
 _NAME = "temporal"
 _WEIGHT, _LOGIT = range(2)  # purposes of random numbers
-_GREATEST_MULTIPLIER = 10.0
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,9 @@ class _Search:
     def _raise_multiplier(self, expected: float, loss: Tensor) -> None:
         average_tensors([loss], self.world)
         discrete = self.gates.price(self.gates.risen())
-        over = min(max(discrete, expected) / self.budget.amount - 1.0, 1.0)
-        rise = self.settings.multiplier_rate * over
-        self.multiplier = min(max(0.0, self.multiplier + rise), _GREATEST_MULTIPLIER)
+        over = max(discrete, expected) / self.budget.amount - 1.0
+        rate = self.settings.multiplier_rate
+        self.multiplier = moved_multiplier(self.multiplier, rate, over)
         self.session.note(
             {
                 "loss_held_out": float(loss),
@@ -301,10 +301,8 @@ class _Search:
         return turns - int(turns)
 
     def _temperature(self) -> float:
-        first, last = self.settings.temperature
-        warmup = self.settings.warmup
-        share = min(1.0, max(0.0, self.session.spent - warmup) / (1.0 - warmup))
-        return float(first * (last / first) ** share)
+        settings = self.settings
+        return annealed(settings.temperature, settings.warmup, self.session.spent)
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {

@@ -34,8 +34,8 @@ class TrainState:
     """Weights, averaged weights, optimiser moments, random state, step and time.
 
     Attributes:
-        parameters: Of the network. A walk through its modules for them in each step takes an eighth
-            of the training of a network of a few million MACs.
+        parameters: Of the network. A walk through its modules for them in each step is a good part
+            of the training of a small network.
         statistics: Of the network, see `statistics`.
     """
 
