@@ -117,12 +117,16 @@ def jobs_left(
     """Trainings, seed by seed, then searches; what has a line is left out."""
     trained = {(one.network, one.images, one.seed) for one in done[0]}
     searched = {(one.strategy, one.level, one.seed) for one in done[1]}
-    kinds = [(recipe.IMAGES, recipe.SEEDS), (recipe.SHORT_IMAGES, recipe.SHORT_SEEDS)]
+    candidates = [one for one in architectures if recipe.BUDGET.holds(cost(one).macs)]
+    kinds = [
+        (architectures, recipe.IMAGES, recipe.SEEDS),
+        (candidates, recipe.SHORT_IMAGES, recipe.SHORT_SEEDS),
+    ]
     found: list[Job] = [
         ("training", recipe.train_one, (network, images, seed))
-        for images, seeds in kinds
+        for networks, images, seeds in kinds
         for seed in seeds
-        for network in architectures
+        for network in networks
         if (network.digest, images, seed) not in trained
     ]
     found += [

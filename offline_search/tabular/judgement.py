@@ -13,8 +13,6 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from fpg_pose_ros.geometry import Array
-from offline_search.space.meter import MacsMeter
-from offline_search.strategies.problem import Budget
 from offline_search.tabular.replay import Course
 from offline_search.tabular.table import Table
 
@@ -42,8 +40,7 @@ class Truth:
         self.keypoint_px = {digest: float(mean[1]) for digest, mean in means.items()}
         within = [one.digest for one in table.networks if one.macs <= about.budget_macs]
         self.allowed = tuple(sorted(within, key=self.loss.__getitem__))
-        budget = Budget(about.budget_macs, MacsMeter())
-        self._band = [one.digest for one in table.networks if budget.holds(one.macs)]
+        self._band = [one.digest for one in table.band]
         self._by_seed = {
             seed: {one.network: one.loss for one in full if one.seed == seed}
             for seed in sorted({one.seed for one in full})

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from offline_search.space.meter import MacsMeter
-from offline_search.strategies.problem import Budget
 from offline_search.strategies.random_search import RandomSearch, random_network
 from offline_search.strategies.repair import derived_seed
 from offline_search.tabular.table import Table, TableError
@@ -74,7 +72,7 @@ class RandomReplay:
         about = table.about
         self.table, self.space = table, table.space
         self.mean_open = RandomSearch().mean_open
-        self.budget = Budget(about.budget_macs, MacsMeter())
+        self.budget = about.budget
         self.macs = {network.digest: network.macs for network in table.networks}
         short = [one for one in table.trainings if one.images == about.short_images]
         self.seeds = sorted({one.seed for one in short})

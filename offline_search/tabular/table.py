@@ -19,7 +19,9 @@ from typing import Any, Final
 
 from fpg_pose_ros.errors import FpgPoseError
 from offline_search.space.architecture import ArchitectureError
+from offline_search.space.meter import MacsMeter
 from offline_search.space.search_space import Point, SearchSpace, load_space
+from offline_search.strategies.problem import Budget
 from offline_search.training.checkpoint import write_atomic
 
 VERSION: Final = 1
@@ -118,7 +120,8 @@ class About:
         space: Name of the space.
         budget_macs: Of all searches.
         images: Of a training in full.
-        short_images: Of a short one, as strategies make that compare trained candidates.
+        short_images: Of a short one, as strategies make that compare trained candidates: such
+            trainings are of the networks in the budget's band alone, for others are no candidates.
         recipe: Digest of all that decides a training besides its samples.
         machine: On which the networks were trained and searched for.
         latency_machine: On which the times of their parts were measured.
@@ -134,6 +137,11 @@ class About:
     machine: str
     latency_machine: str
 
+    @property
+    def budget(self) -> Budget:
+        """Of all searches."""
+        return Budget(self.budget_macs, MacsMeter())
+
 
 @dataclass(frozen=True)
 class Table:
@@ -148,6 +156,11 @@ class Table:
     def space(self) -> SearchSpace:
         """All of whose architectures are here."""
         return load_space(self.about.space)
+
+    @property
+    def band(self) -> tuple[Network, ...]:
+        """The networks that a search may end with: see `Budget.holds`."""
+        return tuple(one for one in self.networks if self.about.budget.holds(one.macs))
 
 
 def write_table(path: Path, table: Table) -> None:
@@ -233,12 +246,15 @@ def _check(path: Path, table: Table) -> None:
             f"{path} holds {len(digests)} networks that are not all {space.size} of the space "
             f"{space.name} of this program; make the table anew"
         )
-    for images, least in ((about.images, LEAST_SEEDS), (about.short_images, 1)):
+    for images, least, networks in (
+        (about.images, LEAST_SEEDS, table.networks),
+        (about.short_images, 1, table.band),
+    ):
         counts = Counter(one.network for one in table.trainings if one.images == images)
-        lacking = [digest for digest in digests if counts[digest] < least]
+        lacking = [one for one in networks if counts[one.digest] < least]
         if lacking:
             raise TableError(
-                f"{path}: {len(lacking)} of {space.size} networks lack trainings of {images} "
+                f"{path}: {len(lacking)} of {len(networks)} networks lack trainings of {images} "
                 "images; run benchmarks/table.py to its end"
             )
     told = [one.network for one in table.trainings]

@@ -9,7 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 from offline_search.space.cost import cost
+from offline_search.space.meter import MacsMeter
 from offline_search.space.search_space import load_space
+from offline_search.strategies.problem import Budget
 from offline_search.tabular.table import About, Network, Search, Table, Training
 
 IMAGES, SHORT_IMAGES = 800, 200
@@ -39,11 +41,13 @@ def made_table(*searches: Search, noise: float = 0.0) -> Table:
         noise: Standard deviation of a training's loss over seeds.
     """
     rng = np.random.default_rng(0)
+    budget = Budget(BUDGET_MACS, MacsMeter())
     trainings = [
         _training(network, images, seed, float(noise * rng.normal()))
         for images, seeds in ((IMAGES, (0, 1)), (SHORT_IMAGES, (10, 11)))
         for seed in seeds
         for network in networks()
+        if images == IMAGES or budget.holds(network.macs)
     ]
     about = About(
         object="spot",

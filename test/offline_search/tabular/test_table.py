@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from made_table import by_size, made_search, made_table
+from made_table import SHORT_IMAGES, by_size, made_search, made_table
 
 from offline_search.space.search_space import load_space
 from offline_search.tabular.table import Table, TableError, read_table, write_table
@@ -43,6 +43,14 @@ def _without_a_training(table: Table) -> Table:
     return replace(table, trainings=table.trainings[1:])
 
 
+def _without_a_short_training(table: Table) -> Table:
+    first = next(one for one in table.trainings if one.images == SHORT_IMAGES)
+    kept = [
+        one for one in table.trainings if (one.network, one.images) != (first.network, SHORT_IMAGES)
+    ]
+    return replace(table, trainings=tuple(kept))
+
+
 def _with_an_unknown_network(table: Table) -> Table:
     unknown = replace(by_size()[0], digest="f" * 64)
     return replace(table, searches=(made_search("fpg", 20, 1.0, unknown),))
@@ -57,6 +65,7 @@ def _of_another_keypoint_count(table: Table) -> Table:
     [
         (_without_a_network, "323 networks"),
         (_without_a_training, "1 of 324 networks lack trainings of 800 images"),
+        (_without_a_short_training, "1 of 27 networks lack trainings of 200 images"),
         (_with_an_unknown_network, "ffffffffffff"),
         (_of_another_keypoint_count, "not all 324"),
     ],
