@@ -18,13 +18,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report_ablation, report_methods, report_node, report_search
+from benchmarks import (
+    report_ablation,
+    report_methods,
+    report_node,
+    report_search,
+    report_temporal,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 IMAGES = ROOT / "docs" / "images"
 _ABLATION, _LMO, _METHODS, _NODE, _SEARCH = "ablation", "lmo", "methods", "node", "search"
+_TEMPORAL = "temporal"
 # Of each results file that has one: what it shows, and how it is drawn.
 _PICTURES = {
     _METHODS: ("what each method reached and spent", report_methods.picture),
@@ -117,6 +124,8 @@ def section(name: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) ->
         lines = [*_pictured(name), *report_methods.lines(rows)]
     elif name == _ABLATION:
         lines = report_ablation.lines(rows)
+    elif name == _TEMPORAL:
+        lines = report_temporal.lines(rows)
     elif name == _NODE and isinstance(rows, Mapping):
         lines = report_node.lines(rows)
     elif name == _LMO:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import temporal
+from benchmarks.report_temporal import lines
 from benchmarks.temporal import BUDGET, LEFT, BenchmarkError, Run, scores, shipped_locator, widest
 from fpg_pose_ros.bundle import read_bundle
 from fpg_pose_ros.geometry import exp_so3, make_transform
@@ -77,3 +79,37 @@ def test_the_locator_is_that_of_the_shipped_bundle(tmp_path: Path) -> None:
     described = read_bundle(SPOT).locator
     assert cost(found.network.architecture).macs == described.macs
     assert found.extra == described.extra
+
+
+def test_the_table_has_each_pose_of_both_networks_and_the_difference_seed_by_seed() -> None:
+    aucs = {("single", 0): 0.5, ("single", 1): 0.7, ("cell", 0): 0.4, ("cell", 1): 0.5}
+    rows = [_row(method, seed, value) for (method, seed), value in aucs.items()]
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines(rows)[:11]]
+    found = {(cells[0], cells[1]): cells[4] for cells in table[2:]}
+    assert table[0][4] == "ADD AUC"
+    assert found["filtered", "single"] == "0.600 ± 0.141"
+    assert found["filtered", "cell"] == "0.450 ± 0.071"
+    assert found["filtered", "cell less single, seed by seed"] == "-0.150 ± 0.071"
+    assert {pose for pose, _ in found} == {"measured", "filtered", "alone"}
+    assert not any("less single" in line for line in lines(rows[:1]))
+
+
+def _row(method: str, seed: int, add_auc: float) -> dict[str, Any]:
+    judged = {
+        "add01": 0.8,
+        "add_auc": add_auc,
+        "position_percent_p95": 9.0,
+        "rotation_deg_p95": 19.0,
+    }
+    return {
+        "method": method,
+        "seed": seed,
+        "macs": 29_000_000,
+        "cell_macs": 0,
+        "train_minutes": 3.0,
+        "images_seen": 26_000,
+        "machine": "a machine",
+        "date": "2026-01-01",
+        "command": "the command of this row",
+        **dict.fromkeys(("measured", "filtered", "alone"), judged),
+    }
