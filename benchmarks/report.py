@@ -6,7 +6,7 @@
 
 Each file becomes one section of docs/results.md between two marker lines; everything else in the
 page is left alone. A section whose markers the page lacks is added at its end. The pictures of
-search.json and methods.json are docs/images/search.svg and methods.svg.
+search.json, methods.json and table.jsonl.gz are docs/images/search.svg, methods.svg and table.svg.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from benchmarks import (
     report_search,
     report_temporal,
 )
+from offline_search.tabular.bench import Judgement, judge
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -112,6 +113,9 @@ _COLUMNS_OF = {
     "search_cost": _SEARCH_COST_COLUMNS,
     "distributed": _DISTRIBUTED_COLUMNS,
 }
+_TABLE = "table"
+_SEEDS = 100  # as the command's
+_TABLE_PICTURE = "what each strategy loses and how well it ranks, over the compute that it spent"
 _MISSING = "-"
 _Columns = Sequence[tuple[str, str, str]]
 
@@ -119,9 +123,9 @@ _Columns = Sequence[tuple[str, str, str]]
 def section(name: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
     """The generated section of one results file, markers included; without rows, the node's."""
     if name == _SEARCH:
-        lines = [*_pictured(name), *report_search.table(rows)]
+        lines = [*_pictured(name, _PICTURES[name][0]), *report_search.table(rows)]
     elif name == _METHODS:
-        lines = [*_pictured(name), *report_methods.lines(rows)]
+        lines = [*_pictured(name, _PICTURES[name][0]), *report_methods.lines(rows)]
     elif name == _ABLATION:
         lines = report_ablation.lines(rows)
     elif name == _TEMPORAL:
@@ -132,7 +136,7 @@ def section(name: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) ->
         lines = _table(with_all_objects(rows), _LMO_COLUMNS)
     else:
         lines = _table(rows, _COLUMNS_OF.get(name, _LMO_COLUMNS))
-    return "\n".join([_marker("begin", name), "", *lines, "", _marker("end", name)])
+    return _marked(name, lines)
 
 
 def with_all_objects(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -154,9 +158,13 @@ def with_all_objects(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     return shown
 
 
-def _pictured(name: str) -> list[str]:
+def _marked(name: str, lines: Sequence[str]) -> str:
+    return "\n".join([_marker("begin", name), "", *lines, "", _marker("end", name)])
+
+
+def _pictured(name: str, shown: str) -> list[str]:
     place = _picture(name).relative_to(PAGE.parent).as_posix()
-    return [f"![{_PICTURES[name][0]}]({place})", ""]
+    return [f"![{shown}]({place})", ""]
 
 
 def _picture(name: str) -> Path:
@@ -190,17 +198,28 @@ def render(page: str, results: Path) -> str:
     """The page with the sections of all results files in a folder."""
     for file in sorted(results.glob("*.json")):
         page = with_section(page, file.stem, section(file.stem, json.loads(file.read_text())))
+    if judgement := _judged(results):
+        lines = [*_pictured(_TABLE, _TABLE_PICTURE), *judgement.lines()]
+        page = with_section(page, _TABLE, _marked(_TABLE, lines))
     return page
+
+
+def _judged(results: Path) -> Judgement | None:
+    file = results / f"{_TABLE}.jsonl.gz"
+    return judge(file, seeds=_SEEDS) if file.exists() else None
 
 
 def pictures(results: Path) -> dict[Path, str]:
     """The drawings of the results in a folder, by where they belong."""
     files = {name: results / f"{name}.json" for name in _PICTURES}
-    return {
+    drawn = {
         _picture(name): _PICTURES[name][1](json.loads(file.read_text()))
         for name, file in files.items()
         if file.exists()
     }
+    if judgement := _judged(results):
+        drawn[_picture(_TABLE)] = judgement.picture()
+    return drawn
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

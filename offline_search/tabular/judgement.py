@@ -25,7 +25,8 @@ class Truth:
 
     Attributes:
         loss, keypoint_px: By digest; see `Training`.
-        allowed: Digests of the networks within the budget.
+        allowed: Digests of the networks within the budget, the best first.
+        band: Digests of those in its band, see `Table.band`.
     """
 
     def __init__(self, table: Table) -> None:
@@ -40,7 +41,7 @@ class Truth:
         self.keypoint_px = {digest: float(mean[1]) for digest, mean in means.items()}
         within = [one.digest for one in table.networks if one.macs <= about.budget_macs]
         self.allowed = tuple(sorted(within, key=self.loss.__getitem__))
-        self._band = [one.digest for one in table.band]
+        self.band = [one.digest for one in table.band]
         self._by_seed = {
             seed: {one.network: one.loss for one in full if one.seed == seed}
             for seed in sorted({one.seed for one in full})
@@ -49,6 +50,10 @@ class Truth:
     def regret(self, digest: str) -> float:
         """By how much its loss exceeds that of the best network within the budget, nats."""
         return self.loss[digest] - self.loss[self.allowed[0]]
+
+    def blind_regret(self) -> float:
+        """What is to be expected of a network that is drawn from the band without looking, nats."""
+        return float(np.mean([self.regret(digest) for digest in self.band]))
 
     def lost_px(self, digest: str) -> float:
         """By how much its keypoints lie farther off than the least that do within, crop px."""
@@ -72,7 +77,7 @@ class Truth:
         """
         pairs = combinations(self._by_seed.values(), 2)
         both = [
-            _tau(*([losses[d] for d in self._band if d in a and d in b] for losses in (a, b)))
+            _tau(*([losses[d] for d in self.band if d in a and d in b] for losses in (a, b)))
             for a, b in pairs
         ]
         return float(np.mean(both)) if both else math.nan

@@ -45,6 +45,7 @@ def test_the_command_writes_one_judgement_in_four_forms_and_always_the_same(tmp_
         assert row["tau"] == ("" if entry["tau"][0] is None else str(entry["tau"][0]))
     assert "| random | 1 | 6 replayed |" in page
     assert "| fpg | 1 | 1 made |" in page
+    assert f"blindly from the band's {document['band']} has a" in page
     tips = [tip.text or "" for tip in ET.fromstring(drawing).iter() if tip.tag.endswith("title")]
     assert all(any(tip.startswith(name) for tip in tips) for name in names)
 

@@ -21,6 +21,13 @@ def test_regret_is_the_loss_over_that_of_the_best_network_within_the_budget() ->
     assert TRUTH.regret(by_size(within=False)[0].digest) < 0
 
 
+def test_a_blind_draw_regrets_what_the_networks_of_the_band_do_on_average() -> None:
+    band = [one for one in by_size() if one.macs >= 0.95 * 3_500_000]
+    assert {one.digest for one in band} == set(TRUTH.band)
+    mean = sum(one.macs for one in band) / len(band)
+    assert TRUTH.blind_regret() == pytest.approx((BEST.macs - mean) / 1e6)
+
+
 def test_lost_pixels_and_the_share_of_better_networks() -> None:
     worst = OTHERS[-1]
     assert TRUTH.lost_px(BEST.digest) == 0.0
