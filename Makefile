@@ -17,8 +17,8 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 TRIALS_ARGS ?=
-# Where torch comes from: an index, such as https://download.pytorch.org/whl/cu130 or https://pypi.org/simple
-# for a CUDA build. Without it, PyTorch's index of CPU builds, or the folders pip is set up to find wheels in.
+# Where torch comes from: an index's URL, such as that of PyTorch's CUDA builds. Without it, PyTorch's index of
+# CPU builds, or the folders pip is set up to find wheels in.
 TORCH_INDEX ?=
 
 # A sourced ROS 2 is used where there is one; elsewhere the sandbox, ROS 2 Jazzy as wheels in the

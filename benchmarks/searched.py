@@ -34,7 +34,7 @@ class Method:
 
 SEARCHED: Final[Mapping[str, Method]] = {
     "fpg": Method("fpg"),
-    # May keep one operator a layer.
+    # Has to keep one operator a layer.
     "fpg_single": Method("fpg", {"gate": "single"}),
     "random": Method("random", {"trials": 4}),
     "parsec": Method("parsec"),

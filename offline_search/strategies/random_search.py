@@ -3,7 +3,8 @@
 
 The rival that a search method has to beat (Li and Talwalkar, arXiv 1902.07638): same space, same
 budget, same compute, divided equally among the N. Trials are handed out by Optuna's storage, so
-several machines can share a search: give each the same command with a --storage that all reach.
+several machines can share a search: give each the same command, and in its --strategy-settings a
+`storage` that all reach.
 """
 
 from __future__ import annotations
