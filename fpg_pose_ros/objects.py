@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from fpg_pose_ros.geometry import Array, Symmetries
 MAX_FACES: Final = 3000
 MAX_VERTICES: Final = 3 * MAX_FACES
 MAX_KEYPOINTS: Final = 512
+# Fewer determine no pose.
+MIN_KEYPOINTS: Final = 4
 # An icosahedron has 59 besides the identity.
 MAX_DISCRETE_SYMMETRIES: Final = 64
 MAX_CONTINUOUS_SYMMETRIES: Final = 3
@@ -117,11 +119,11 @@ class ObjectModel:
         if (
             keypoints.ndim != 2
             or keypoints.shape[1] != 3
-            or not 4 <= len(keypoints) <= MAX_KEYPOINTS
+            or not MIN_KEYPOINTS <= len(keypoints) <= MAX_KEYPOINTS
         ):
             raise MeshError(
                 f"object {self.name}: keypoints have shape {keypoints.shape}; "
-                f"(K, 3) with 4 <= K <= {MAX_KEYPOINTS} is needed"
+                f"(K, 3) with {MIN_KEYPOINTS} <= K <= {MAX_KEYPOINTS} is needed"
             )
         _check_extent(keypoints, f"object {self.name}: keypoints")
         discrete, continuous = self.symmetries.discrete, self.symmetries.continuous
@@ -152,6 +154,25 @@ class ObjectModel:
     def bounds_max(self) -> Array:
         """Highest corner (3,) of the mesh's axis-aligned box, object frame, m."""
         return np.asarray(self.mesh.vertices.max(axis=0), dtype=np.float64)
+
+    def first_keypoints(self, count: int) -> ObjectModel:
+        """The same object with the first `count` of its keypoints.
+
+        Parts keep the indices that are left; parts left without any go.
+
+        Raises:
+            MeshError: it has fewer, or so few determine no pose.
+        """
+        if count == len(self.keypoints):
+            return self
+        if not MIN_KEYPOINTS <= count < len(self.keypoints):
+            raise MeshError(
+                f"object {self.name}: {count} keypoints are asked for; {MIN_KEYPOINTS} to "
+                f"{len(self.keypoints)} can be had"
+            )
+        left = {name: tuple(i for i in held if i < count) for name, held in self.parts.items()}
+        parts = {name: indices for name, indices in left.items() if indices}
+        return replace(self, keypoints=self.keypoints[:count], parts=parts)
 
     def to_json(self) -> dict[str, Any]:
         """Returns everything but the mesh as plain values; `from_json` takes them back."""

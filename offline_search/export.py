@@ -46,7 +46,10 @@ class ExportError(FpgPoseError):
 
 @dataclass(frozen=True, eq=False)
 class TrainedObject:
-    """An object and the folder of its pose network's training."""
+    """An object and the folder of its pose network's training.
+
+    The bundle's object has the keypoints that the network finds, which are the first.
+    """
 
     model: ObjectModel
     training: Path
@@ -235,6 +238,7 @@ def export(
 
     Raises:
         TrainingError: A training is not finished. ExportError: See `to_onnx`.
+        MeshError: A network has more outputs than its object has keypoints.
         BundleError: The bundle could not be read back.
     """
     files: dict[str, bytes] = {}
@@ -242,10 +246,11 @@ def export(
     entries, poses = [], {}
     for trained in objects:
         result = load_result(trained.training)
+        model = trained.model.first_keypoints(result.network.architecture.head.outputs)
         file = "pose.onnx" if len(objects) == 1 else f"pose_{trained.model.name}.onnx"
         files[file] = to_onnx(result.network)
         weights.update(with_prefix(f"pose.{trained.model.name}", result.network.state_dict()))
-        entries.append({"model": trained.model.to_json(), "network": network_entry(result, file)})
+        entries.append({"model": model.to_json(), "network": network_entry(result, file)})
         poses[trained.model.name] = result
     found = load_result(locator)
     files["locator.onnx"] = to_onnx(found.network)

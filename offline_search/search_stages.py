@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from scipy.stats import kendalltau
 
+from fpg_pose_ros.objects import MIN_KEYPOINTS
 from offline_search.data.datasets import as_ramp, layer_resolution
 from offline_search.data.sources import PoseSource, Split
 from offline_search.retrain import CROP_MARGIN, curriculum, make_pose_task
@@ -24,6 +25,7 @@ from offline_search.strategies.fabric_budget import roomy
 from offline_search.strategies.problem import Budget, Clock, Outcome, Problem, SearchError, spread
 from offline_search.strategies.registry import check_space, make_strategy
 from offline_search.strategies.repair import random_preference, repair
+from offline_search.strategies.short_training import score
 from offline_search.training.checkpoint import write_atomic
 from offline_search.training.config import TrainConfig
 from offline_search.training.distributed import main_process
@@ -38,7 +40,6 @@ validation and test are others."""
 OUTCOME_FILE: Final = "outcome.json"
 _SUFFIXES: Final = {"k": 1e3, "M": 1e6, "G": 1e9}
 _MILLIONS_BELOW: Final = 1e4
-_ESTIMATE_SAMPLES: Final = 192
 _LEAST_HELD_OUT: Final = 256
 
 
@@ -158,10 +159,17 @@ def check(
 
     Raises:
         SearchError: The strategy or one of its settings is unknown, it does not search such a
-            space, or no network is within the budget.
+            space, the object has too few keypoints for it, or no network is within the budget.
     """
     make_strategy(strategy, settings)
     check_space(strategy, space)
+    beyond = [count for count in space.keypoints if not MIN_KEYPOINTS <= count <= outputs]
+    if beyond:
+        raise SearchError(
+            f"space {space.name} has networks that find {', '.join(map(str, beyond))} keypoints, "
+            f"and of an object of {outputs} it can be {MIN_KEYPOINTS} to {outputs}: change the "
+            "space's `keypoints`, or make the object with more"
+        )
     if isinstance(space, FabricSpace):
         roomy(space, outputs, budget, 1.0)
         return
@@ -227,8 +235,8 @@ def rank(
         out: Folder of the trainings.
 
     Returns:
-        Kendall's tau of the search's estimates and the comparing losses after training, and the
-        candidates; None without estimates.
+        Kendall's tau of the search's estimates and the scores after training, see
+        `short_training.score`, and the candidates; None without estimates.
     """
     if outcome.estimate is None or count < 2 or images < 1:
         return None
@@ -246,7 +254,7 @@ def rank(
                 "macs": price.macs,
                 "params": price.params,
                 "estimate": estimate,
-                "trained": problem.task.estimate(result.network, network, _ESTIMATE_SAMPLES),
+                "trained": score(problem, result.network, network),
                 "add_auc": result.metrics["add_auc"],
                 "architecture": network.to_json(),
             }

@@ -47,11 +47,11 @@ def make_temporal_problem(
         SearchError: The network alone is over the budget, or of another object.
     """
     architecture = seed_network.network.architecture
-    price, wanted = cost(replace(architecture, cell=None)).macs, len(source.model.keypoints)
-    if architecture.head.outputs != wanted:
+    price, outputs = cost(replace(architecture, cell=None)).macs, architecture.head.outputs
+    if outputs > len(source.model.keypoints):
         raise SearchError(
-            f"the seed network has {architecture.head.outputs} outputs, {source.model.name} has "
-            f"{wanted} keypoints: give a network of this object"
+            f"the seed network has {outputs} outputs, {source.model.name} has "
+            f"{len(source.model.keypoints)} keypoints: give a network of this object"
         )
     space = space.over(architecture)
     least = price + min(cell_cost(cell).macs for cell in space.least())
@@ -91,7 +91,7 @@ def make_temporal_problem(
         return make_temporal_task(source, network, wanted, seed_network, cache)
 
     task = TemporalSearchTask(
-        source.model,
+        source.model.first_keypoints(outputs),
         part("train", config.seed, config.layers),
         part("held_out", SELECTION_SEED, max(1, config.layers // 4)),
         side,

@@ -78,7 +78,7 @@ class LatencyMeter:
         Raises:
             LatencyError: The cache cannot be written.
         """
-        heads = {head_part(head.kind) for head in space.heads}
+        heads = {head_part(head) for head in space.necked_heads}
         self._need([STEM, *sorted(heads), *operator_parts(space.operators)])
 
     def stem(self, architecture: Architecture) -> float:
@@ -98,7 +98,7 @@ class LatencyMeter:
     def head(self, architecture: Architecture) -> float:
         """See `Meter`."""
         _check(architecture)
-        part = head_part(architecture.head.kind)
+        part = head_part(architecture.head)
         return self._ms(part, lambda block: head_work(architecture, block))
 
     def total(self, architecture: Architecture) -> float:

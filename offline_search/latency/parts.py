@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from offline_search.latency.work import Work, module_work
-from offline_search.space.architecture import Architecture, Head, Stage
+from offline_search.space.architecture import NO_NECK, Architecture, Head, Stage
 from offline_search.space.kits import IMAGE_CHANNELS, kit
 from offline_search.space.macs import Size
 from offline_search.space.network import Network, build_head, build_stem
@@ -27,9 +27,9 @@ def operator_part(name: str, stride: int) -> str:
     return f"operator {name} {stride}"
 
 
-def head_part(kind: str) -> str:
-    """Name of the part that a head is."""
-    return f"head {kind}"
+def head_part(head: Head) -> str:
+    """Name of the part that a head, with its neck, is."""
+    return f"head {head.kind}" if head.neck == NO_NECK else f"head {head.kind} {head.neck}"
 
 
 def operator_parts(names: Iterable[str]) -> list[str]:

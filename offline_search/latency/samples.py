@@ -9,8 +9,8 @@ time subtracted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, get_args
 
 from torch import nn
 
@@ -25,7 +25,7 @@ from offline_search.latency.parts import (
     stem_work,
 )
 from offline_search.latency.work import Work
-from offline_search.space.architecture import STEM_STRIDE, Architecture, Head, Stage
+from offline_search.space.architecture import STEM_STRIDE, Architecture, Head, Neck, Stage
 from offline_search.space.kits import IMAGE_CHANNELS
 from offline_search.space.macs import Size, halve
 from offline_search.space.network import build_head
@@ -135,8 +135,13 @@ def samples(part: str) -> list[Sample]:
                 for inputs, outputs, side in _OPERATORS[stride]
                 if legal(inputs, outputs, stride)
             ]
-        case ["head", kind]:
-            return [_head(inputs, side, head) for inputs, side, head in _HEADS if head.kind == kind]
+        case ["head", *_]:
+            return [
+                _head(inputs, side, replace(head, neck=neck))
+                for inputs, side, head in _HEADS
+                for neck in get_args(Neck)
+                if head_part(replace(head, neck=neck)) == part
+            ]
         case ["stem"]:
             return [_stem((side, side), width, outputs) for side, width, outputs in _STEMS]
     raise AssertionError(f"no part is called {part}")
@@ -181,7 +186,7 @@ def _head(inputs: int, side: int, head: Head) -> Sample:
     architecture = Architecture((side, side), 8, 8, stages, head)
     size = side // architecture.stride, side // architecture.stride
     return Sample(
-        head_part(head.kind),
+        head_part(head),
         nn.Sequential(_link(inputs), build_head(architecture)),
         inputs,
         size,

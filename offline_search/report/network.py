@@ -70,12 +70,13 @@ def _head(architecture: Mapping[str, Any], size: tuple[int, int]) -> Part:
         outputs = int(head["outputs"]) + bool(head["mask"])
         return Part("head · fabrics of the parts", fabrics, (height, width), outputs, 1)
     widths, outputs = list(head["width"]), int(head["outputs"])
+    neck = ["pyramid pooling"] if head.get("neck") == "spp" else []
     if head["kind"] == "simcc":
         bins = tuple(side * int(head["bins_per_pixel"]) for side in architecture["input_size"])
-        strips = [f"separable {w}" for w in widths] + ["1×1", "bins x, y"]
+        strips = [*neck, *(f"separable {w}" for w in widths), "1×1", "bins x, y"]
         return Part("head · coordinate bins", tuple(strips), (bins[0], bins[1]), outputs, 1)
     doublings = len(widths) - (head["kind"] == "locator")
-    strips = [f"up ×2 · {w}" for w in widths[:doublings]]
+    strips = [*neck, *(f"up ×2 · {w}" for w in widths[:doublings])]
     if head["kind"] == "locator":
         strips += [f"separable {widths[-1]}", "classes", "box"]
     else:

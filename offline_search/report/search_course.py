@@ -207,12 +207,14 @@ def _gene_title(name: str) -> str:
 
 
 def _choices(found: Architecture) -> dict[str, str]:
-    """What the network has of each gene."""
+    """What the network has of each gene, as spaces name them."""
     widths = {f"width_{index}": str(stage.width) for index, stage in enumerate(found.stages)}
     return {
         "input_size": describe_choice(found.input_size[0]),
         "stem": describe_choice((found.stem_width, found.stem_out)),
         "head": describe_choice(found.head),
+        "neck": describe_choice(found.head.neck),
+        "keypoints": describe_choice(found.head.outputs),
         **widths,
     }
 
@@ -262,8 +264,8 @@ def trials(record: SearchRecord) -> Section | None:
             Series("trial", numbers, losses, 0, "dots"),
         ],
         x=along,
-        y=Axis("held-out loss"),
-        description="loss of each trial, and the best so far",
+        y=Axis(f"held-out {record.judged_by}"),
+        description=f"{record.judged_by} of each trial, and the best so far",
     )
     cost = line_chart(
         [Series("MMACs", numbers, [row["macs"] / 1e6 for row in rows], 0, "dots")],
@@ -276,7 +278,12 @@ def trials(record: SearchRecord) -> Section | None:
     )
     legend = [("trial", 0), ("best so far", 1)]
     charts = [
-        Chart("Loss", score, "Of each candidate after its brief training.", legend),
+        Chart(
+            record.judged_by.capitalize(),
+            score,
+            "Of each candidate after its brief training.",
+            legend,
+        ),
         Chart("Cost", cost, "Of each candidate."),
     ]
     drawn = (

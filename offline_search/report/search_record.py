@@ -62,6 +62,11 @@ class SearchRecord:
     course: Mapping[str, Columns]
     examples: Sequence[Example]
 
+    @property
+    def judged_by(self) -> str:
+        """What candidates compare by, and what a search estimates: `loss` or `pose error`."""
+        return str(self.outcome.get("judged_by", "loss"))
+
 
 def read_search(out: Path) -> SearchRecord:
     """Reads the folder of a finished search.

@@ -103,12 +103,13 @@ def ranking(record: SearchRecord) -> Section | None:
     candidates = sorted(_candidates(record), key=lambda row: row["trained"])
     if not candidates:
         return None
+    measure = record.judged_by
     names = [chr(ord("A") + place) if place < 26 else "" for place in range(len(candidates))]
     drawing = scatter(
         [_estimate(row, name, record) for row, name in zip(candidates, names, strict=True)],
         x=_range([row["estimate"] for row in candidates], "the search's estimate"),
-        y=_range([row["trained"] for row in candidates], "loss after training"),
-        description="loss that the search expected and loss after a brief training",
+        y=_range([row["trained"] for row in candidates], f"{measure} after training"),
+        description=f"{measure} that the search expected and {measure} after a brief training",
     )
     rows = [
         [
@@ -127,7 +128,8 @@ def ranking(record: SearchRecord) -> Section | None:
     text = (
         "The network found and some others of the space were each trained briefly "
         f"{_start(record)}. "
-        "Their held-out losses then, lower being better, stand against what the search expected. "
+        f"Their held-out {'losses' if measure == 'loss' else measure + 's'} then, lower being "
+        "better, stand against what the search expected. "
         "Kendall's τ is 1 where both give the same order and 0 where they have nothing in common; "
         f"here it is {agreement}, of {len(candidates)} networks."
     )

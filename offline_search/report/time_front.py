@@ -30,15 +30,16 @@ def time_front(record: SearchRecord) -> Section | None:
     marks += [_mark(row, 1, "this network", "star") for row in found[:1]]
     # A front of scores rises; losses fall.
     steps = [(x, -y) for x, y in front([(mark.x, -mark.y) for mark in marks])]
+    measure = record.judged_by
     times, losses = [mark.x for mark in marks], [mark.y for mark in marks]
     drawing = scatter(
         marks,
         x=Axis("ms", min(times) - _room(times), max(times) + _room(times)),
-        y=Axis("held-out loss", min(losses) - _room(losses), max(losses) + _room(losses)),
+        y=Axis(f"held-out {measure}", min(losses) - _room(losses), max(losses) + _room(losses)),
         steps=steps,
         width=1040,
         height=360,
-        description="held-out loss over time of the candidates",
+        description=f"held-out {measure} over time of the candidates",
     )
     text = (
         f"Time is that of ONNX Runtime {latency['runtime_version']} with {latency['threads']} "
@@ -47,7 +48,7 @@ def time_front(record: SearchRecord) -> Section | None:
     )
     caption = "Dashed: the front, which no other point beats in both."
     legend = [("this network", 1), *tones.items()]
-    chart = Chart("Loss over time", drawing, caption, legend)
+    chart = Chart(f"{measure.capitalize()} over time", drawing, caption, legend)
     return Section("time-front", "What no other candidate beats", text, [Charts([chart])])
 
 

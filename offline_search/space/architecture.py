@@ -18,16 +18,20 @@ from offline_search.space.checks import ArchitectureError, positive, require
 from offline_search.space.temporal import TemporalCell
 
 __all__ = [
+    "NO_NECK",
     "READERS",
     "STEM_STRIDE",
     "Architecture",
     "ArchitectureError",
     "Head",
     "HeadKind",
+    "Neck",
     "Stage",
 ]
 
 HeadKind = Literal["heatmap", "simcc", "locator"]
+Neck = Literal["none", "spp"]
+NO_NECK: Final = "none"
 STEM_STRIDE = 2
 
 
@@ -70,6 +74,8 @@ class Head:
             ReLU before the last layer of a heatmap head.
         bins_per_pixel: simcc only: bins for each input pixel.
         mask: heatmap only: one more map, of what the whole object covers, hidden parts included.
+        neck: What stands between backbone and head: `none`, or `spp`, spatial pyramid pooling (see
+            `necks`). Not of a locator.
     """
 
     kind: HeadKind
@@ -78,6 +84,7 @@ class Head:
     sic: bool = True
     bins_per_pixel: int = 2
     mask: bool = False
+    neck: Neck = NO_NECK
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -90,6 +97,8 @@ class Head:
         require(self.kind != "locator" or len(self.width) > 0, "a locator head needs a width")
         require(isinstance(self.mask, bool), f"head mask must be true or false, got {self.mask!r}")
         require(not self.mask or self.kind == "heatmap", "only a heatmap head can have a mask")
+        require(self.neck in get_args(Neck), f"unknown neck {self.neck!r}")
+        require(self.neck == NO_NECK or self.kind != "locator", "a locator can have no neck")
 
     @property
     def maps(self) -> int:
@@ -189,8 +198,11 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal architecture."""
         document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        if self.cell is None:  # as it was, and hashed, before there were cells
+        # As it was, and hashed, before there were cells and necks.
+        if self.cell is None:
             del document["cell"]
+        if self.head.neck == NO_NECK:
+            del document["head"]["neck"]
         return document
 
     @staticmethod

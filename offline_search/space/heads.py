@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from offline_search.space.architecture import Architecture
 from offline_search.space.kits import Kit, kit
 from offline_search.space.macs import Cost, Size, conv, linear
+from offline_search.space.necks import build_neck, neck_cost
 from offline_search.space.operators import normed
 
 BOX_SIDES = 4
@@ -64,6 +65,7 @@ class HeatmapHead(nn.Module):
         """`inputs` are the features' channels."""
         super().__init__()
         head, make = architecture.head, kit(architecture.turns)
+        self.neck = build_neck(inputs, architecture)
         layers, width = _deconvs(make, inputs, head.width)
         if head.sic:
             layers += [make.depthwise(width, 3, bias=True), nn.ReLU(inplace=True)]
@@ -73,7 +75,7 @@ class HeatmapHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, C, h, w) -> logits (B, K, h', w')."""
-        y: Tensor = self.maps(self.up(x))
+        y: Tensor = self.maps(self.up(self.neck(x)))
         return y
 
 
@@ -81,6 +83,7 @@ def heatmap_cost(inputs: int, architecture: Architecture, size: Size) -> Cost:
     """Cost of `HeatmapHead` on features of `size`."""
     head, make = architecture.head, kit(architecture.turns)
     total, width, size = _deconvs_cost(make, inputs, head.width, size)
+    total += neck_cost(inputs, architecture)
     if head.sic:
         total += make.depthwise_cost(width, 3, size, bias=True)
     return total + make.scalars_cost(width, head.maps, size)
@@ -97,6 +100,7 @@ class SimccHead(nn.Module):
         """`inputs` are the features' channels."""
         super().__init__()
         head, make = architecture.head, kit(architecture.turns)
+        self.neck = build_neck(inputs, architecture)
         layers: list[nn.Module] = []
         for width in head.width:
             layers += _separable(make, inputs, width, 3)
@@ -111,14 +115,14 @@ class SimccHead(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, h, w) -> logits (B, K, bw), (B, K, bh)."""
-        maps = self.maps(self.features(x)).flatten(2)
+        maps = self.maps(self.features(self.neck(x))).flatten(2)
         return self.x(maps), self.y(maps)
 
 
 def simcc_cost(inputs: int, architecture: Architecture, size: Size) -> Cost:
     """Cost of `SimccHead` on features of `size`."""
     head, make = architecture.head, kit(architecture.turns)
-    total = Cost()
+    total = neck_cost(inputs, architecture)
     for width in head.width:
         total += _separable_cost(make, inputs, width, 3, size)
         inputs = width

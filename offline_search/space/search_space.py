@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A search space: all architectures that choices of structure and open operators can spell.
 
-A point of the space chooses one value for each *gene* (input size, stem, the stages' widths, head)
-and opens one or more of the candidate operators of each *slot* (layer). Spaces are YAML files;
+A point of the space chooses one value for each *gene* (input size, stem, the stages' widths, head,
+and neck and number of keypoints where the space leaves a choice) and opens one or more of the
+candidate operators of each *slot* (layer). Spaces are YAML files;
 `small` and `tiny` are parts of `full` by their configuration alone.
 """
 
@@ -11,19 +12,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, combinations, product
+from itertools import chain, combinations, islice, product
 from math import log10, prod
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from offline_search.space.architecture import Architecture, ArchitectureError, Head, Stage
+from offline_search.space.architecture import (
+    NO_NECK,
+    Architecture,
+    ArchitectureError,
+    Head,
+    Neck,
+    Stage,
+)
 from offline_search.space.operators import operator
 
 SPACES: Final = Path(__file__).with_name("spaces")
 # Of a space's heads: the number of keypoints is the object's, not the space's.
 _ANY = 1
+_WIDTH: Final = "width_{}"
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Gene:
     """A choice of one among several values.
 
     Attributes:
-        name: input_size, stem, width_0 (of the first stage) and so on, head.
+        name: input_size, stem, width_0 (of the first stage) and so on, head, neck, keypoints.
         choices: The values.
     """
 
@@ -87,6 +96,9 @@ class SearchSpace:
         operators: Candidates of every layer where they are legal. The first layer of a stage
             changes shape, so what keeps the shape is no candidate there.
         heads: See `Head`; their number of outputs is replaced by the object's.
+        necks: Between backbone and head, see `Head.neck`; none: no network has one.
+        keypoints: How many of the object's keypoints, in their order, a network may find; none:
+            all of them.
         paper: Whose space it is, or after whose; it decides nothing.
     """
 
@@ -96,6 +108,8 @@ class SearchSpace:
     stages: tuple[StageSpace, ...]
     operators: tuple[str, ...]
     heads: tuple[Head, ...]
+    necks: tuple[Neck, ...] = field(default=(), kw_only=True)
+    keypoints: tuple[int, ...] = field(default=(), kw_only=True)
     paper: str = field(default="", kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
@@ -111,23 +125,36 @@ class SearchSpace:
                 raise ArchitectureError(
                     f"space {self.name}: {gene.name} needs different values, got {gene.choices}"
                 )
+        if self.necks and any(head.neck != NO_NECK for head in self.heads):
+            raise ArchitectureError(
+                f"space {self.name}: necks are a gene of their own or parts of heads, not both"
+            )
         opened = tuple(slot.candidates[:1] for slot in self.slots)
         for index, gene in enumerate(self.genes):
             for choice in range(len(gene.choices)):
                 choices = [0] * len(self.genes)
                 choices[index] = choice
-                self.architecture(Point(tuple(choices), opened), _ANY)
+                self.architecture(Point(tuple(choices), opened), max(self.keypoints, default=_ANY))
 
     @cached_property
     def genes(self) -> tuple[Gene, ...]:
         """Of the structure."""
-        widths = [Gene(f"width_{index}", stage.widths) for index, stage in enumerate(self.stages)]
+        widths = [Gene(_WIDTH.format(i), stage.widths) for i, stage in enumerate(self.stages)]
         return (
             Gene("input_size", self.input_sizes),
             Gene("stem", self.stems),
             *widths,
             Gene("head", self.heads),
+            *([Gene("neck", self.necks)] if self.necks else []),
+            *([Gene("keypoints", self.keypoints)] if self.keypoints else []),
         )
+
+    @cached_property
+    def necked_heads(self) -> tuple[Head, ...]:
+        """Every head with every neck that it may have."""
+        if not self.necks:
+            return self.heads
+        return tuple(replace(head, neck=neck) for head in self.heads for neck in self.necks)
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
@@ -160,21 +187,25 @@ class SearchSpace:
         """The architecture of a point, for an object of that many keypoints.
 
         Raises:
-            ArchitectureError: The point is not of this space.
+            ArchitectureError: The point is not of this space, or the object has fewer keypoints.
         """
         if len(point.choices) != len(self.genes) or len(point.opened) != len(self.slots):
             raise ArchitectureError(f"the point is not of the space {self.name}")
-        size, (stem_width, stem_out), *widths, head = (
-            gene.choices[choice] for gene, choice in zip(self.genes, point.choices, strict=True)
-        )
+        of = {g.name: g.choices[i] for g, i in zip(self.genes, point.choices, strict=True)}
+        size, (stem_width, stem_out) = of["input_size"], of["stem"]
         layers = iter(point.opened)
         stages = tuple(
-            Stage(width, stage.stride, tuple(next(layers) for _ in range(stage.layers)))
-            for width, stage in zip(widths, self.stages, strict=True)
+            Stage(of[_WIDTH.format(i)], stage.stride, tuple(islice(layers, stage.layers)))
+            for i, stage in enumerate(self.stages)
         )
-        return Architecture(
-            (size, size), stem_width, stem_out, stages, replace(head, outputs=outputs)
-        )
+        found = of.get("keypoints", outputs)
+        if found > outputs:
+            raise ArchitectureError(
+                f"space {self.name}: networks of {found} keypoints need an object that has them, "
+                f"this one has {outputs}"
+            )
+        head = replace(of["head"], outputs=found, neck=of.get("neck", of["head"].neck))
+        return Architecture((size, size), stem_width, stem_out, stages, head)
 
     def point(self, architecture: Architecture) -> Point:
         """Inverse of `architecture`.
@@ -182,11 +213,14 @@ class SearchSpace:
         Raises:
             ArchitectureError: The architecture is not of this space.
         """
+        head = architecture.head
         values = (
             architecture.input_size[0],
             (architecture.stem_width, architecture.stem_out),
             *(stage.width for stage in architecture.stages),
-            replace(architecture.head, outputs=_ANY),
+            replace(head, outputs=_ANY, neck=NO_NECK if self.necks else head.neck),
+            *([head.neck] if self.necks else []),
+            *([head.outputs] if self.keypoints else []),
         )
         opened = architecture.layers
         try:
@@ -197,7 +231,7 @@ class SearchSpace:
                 tuple(sorted(names, key=slot.candidates.index))
                 for slot, names in zip(self.slots, opened, strict=True)
             )
-            rebuilt = self.architecture(Point(choices, opened), architecture.head.outputs)
+            rebuilt = self.architecture(Point(choices, opened), head.outputs)
             if rebuilt != architecture:
                 raise ValueError  # of another stride, say
         except ValueError:
@@ -223,6 +257,7 @@ class SearchSpace:
         spare = "skip" in self.operators
         return (
             len(self.stages) == len(other.stages)
+            and [gene.name for gene in self.genes] == [gene.name for gene in other.genes]
             and set(other.operators) <= set(self.operators)
             and all(
                 set(theirs.choices) <= set(ours.choices)
@@ -255,9 +290,10 @@ class SearchSpace:
 
 
 def describe_choice(value: Any) -> str:
-    """A gene's value in a few characters: `128`, `16-12`, `heatmap 48-32`."""
+    """A gene's value in a few characters: `128`, `16-12`, `heatmap 48-32`, `heatmap 48-32 spp`."""
     if isinstance(value, Head):
-        return f"{value.kind} {'-'.join(str(width) for width in value.width)}"
+        neck = [] if value.neck == NO_NECK else [value.neck]
+        return " ".join([value.kind, "-".join(str(width) for width in value.width), *neck])
     return "-".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
 
 
@@ -307,6 +343,8 @@ def _space(name: str, document: Mapping[str, Any], _folder: Path) -> SearchSpace
             Head(**{**head, "width": tuple(head["width"])}, outputs=_ANY)
             for head in document["heads"]
         ),
+        necks=tuple(document.get("necks", ())),
+        keypoints=tuple(document.get("keypoints", ())),
     )
 
 

@@ -74,15 +74,13 @@ class Supernet(nn.Module):
         # Heads differ in kind, and a linear layer over cells fits one input size only.
         self.heads = nn.ModuleDict()
         self._framed: dict[str, Architecture] = {}
-        for head in space.heads:
+        for head in space.necked_heads:
             for size in space.input_sizes:
-                key = self._head_key(replace(widest, input_size=(size, size), head=head))
+                wanted = replace(
+                    widest, input_size=(size, size), head=replace(head, outputs=outputs)
+                )
+                key = self._head_key(wanted)
                 if key not in self.heads:
-                    wanted = replace(
-                        widest,
-                        input_size=(size, size),
-                        head=replace(head, outputs=outputs),
-                    )
                     self.heads[key] = build(wanted, seed=seed).head
                     self._framed[key] = wanted
 
@@ -99,7 +97,7 @@ class Supernet(nn.Module):
     def _widest(self) -> Architecture:
         choices = tuple(
             max(range(len(gene.choices)), key=lambda i, g=gene: g.choices[i])  # type: ignore[misc]
-            if gene.name != "head"
+            if gene.name not in ("head", "neck", "keypoints")
             else 0
             for gene in self.space.genes
         )
@@ -113,7 +111,7 @@ class Supernet(nn.Module):
 
     def _head_key(self, architecture: Architecture) -> str:
         head = replace(architecture.head, outputs=1)
-        index = self.space.heads.index(head)
+        index = self.space.necked_heads.index(head)
         per_size = head.kind == "simcc"
         return f"{index}_{architecture.input_size[0]}" if per_size else str(index)
 

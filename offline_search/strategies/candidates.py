@@ -5,13 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
 from offline_search.strategies.problem import Outcome, Problem
-from offline_search.strategies.short_training import compute
+from offline_search.strategies.short_training import compute, judged_by
 from offline_search.strategies.single_path import Path
+
+# The comparing loss is what a report takes a score for.
+_MEANINGS: Final = {
+    "pose error": " The pose error is how far poses put all keypoints of the object, found or not, "
+    "from where they are: the mean on held-out samples, in shares of the crop's side, at most 1."
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Candidate:
         path: The same with one operator a layer; the first where it has several.
         why: Why its cost is not within the band that was asked of it; empty where it is.
         ms: Its time.
-        loss: The comparing loss after its training.
+        loss: Its score after its training, see `short_training.score`.
         images, minutes: Of its training.
     """
 
@@ -86,6 +92,7 @@ def conclude(
     best, *others = {one.architecture.digest: one for one in ranked}.values()
     trained = [one for one in found if one.images > 0]
     beaten_by_none = {one.architecture.digest for one in front(found)}
+    measure = judged_by(problem.space)
     return Outcome(
         architecture=best.architecture,
         why="" if within else best.why,
@@ -110,8 +117,9 @@ def conclude(
                 for one in found
             ],
             "trials_text": f"{len(found)} candidates were bred in {_listed(found)} trials, and "
-            "those that were new trained briefly from scratch; the one of the least loss within "
-            "the budget was kept.",
+            f"those that were new trained briefly from scratch; the one of the least {measure} "
+            f"within the budget was kept.{_MEANINGS.get(measure, '')}",
+            **({"judged_by": measure} if measure in _MEANINGS else {}),
         },
     )
 

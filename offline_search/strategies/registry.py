@@ -41,6 +41,7 @@ class Entry:
         summary: A line.
         make: The class; its keyword arguments are the strategy's settings.
         kind: Of the spaces that it searches.
+        keypoints: Whether it compares networks that find different numbers of keypoints.
     """
 
     name: str
@@ -48,18 +49,19 @@ class Entry:
     summary: str
     make: Callable[..., Strategy]
     kind: SpaceKind = "layers"
+    keypoints: bool = False
 
 
 _ENTRIES: dict[str, Entry] = {}
 
 
 def register(
-    name: str, *, paper: str, summary: str, kind: SpaceKind = "layers"
+    name: str, *, paper: str, summary: str, kind: SpaceKind = "layers", keypoints: bool = False
 ) -> Callable[[Callable[..., Strategy]], Callable[..., Strategy]]:
     """Puts a class under a name."""
 
     def add(make: Callable[..., Strategy]) -> Callable[..., Strategy]:
-        _ENTRIES[name] = Entry(name, paper, summary, make, kind)
+        _ENTRIES[name] = Entry(name, paper, summary, make, kind, keypoints)
         return make
 
     return add
@@ -105,6 +107,8 @@ def kind_of(space: SearchSpace) -> SpaceKind:
 
 def default_strategy(space: SearchSpace) -> str:
     """What searches a space where nothing else is asked for."""
+    if space.keypoints:
+        return "sm_nas"
     return {"layers": "fpg", "fabrics": "posenfs", "cells": "temporal"}[kind_of(space)]
 
 
@@ -119,4 +123,11 @@ def check_space(name: str, space: SearchSpace) -> None:
         able = [entry.name for entry in strategies() if entry.kind == kind]
         raise SearchError(
             f"strategy {name} does not search the space {space.name}; these do: {', '.join(able)}"
+        )
+    if space.keypoints and not find_strategy(name).keypoints:
+        able = [entry.name for entry in strategies() if entry.keypoints]
+        raise SearchError(
+            f"strategy {name} compares networks by a loss that differs in meaning with the number "
+            f"of keypoints, which space {space.name} leaves open: use --strategy "
+            f"{' or '.join(able)}, or take `keypoints` out of the space"
         )

@@ -9,6 +9,7 @@ from typing import Final
 
 from offline_search.space.architecture import Architecture
 from offline_search.space.network import Network
+from offline_search.space.search_space import SearchSpace
 from offline_search.strategies.problem import Problem
 from offline_search.strategies.session import FORWARD, TRAINING
 from offline_search.training.config import TrainConfig
@@ -31,9 +32,19 @@ def short_config(problem: Problem, trainings: int) -> TrainConfig:
     )
 
 
+def judged_by(space: SearchSpace) -> str:
+    """What `score` is: `loss`, or `pose error` where losses mean different things.
+
+    They do where a space leaves the number of keypoints open.
+    """
+    return "pose error" if space.keypoints else "loss"
+
+
 def score(problem: Problem, network: Network, architecture: Architecture) -> float:
-    """The comparing loss of a network that was trained so; less is better."""
-    return problem.task.estimate(network, architecture, _SCORE_SAMPLES)
+    """By what networks compare that were trained so, see `judged_by`; less is better."""
+    task = problem.task
+    judge = task.pose_error if problem.space.keypoints else task.estimate
+    return judge(network, architecture, _SCORE_SAMPLES)
 
 
 def compute(problem: Problem, trained: Iterable[tuple[Architecture, int]]) -> float:

@@ -87,6 +87,7 @@ class SmNasSettings:
     "sm_nas",
     paper="SM-NAS: Structural-to-modular neural architecture search, arXiv 1911.09929",
     summary="structures, then their layers, evolved by accuracy and measured time together",
+    keypoints=True,
 )
 class SmNas:
     """See the module."""

@@ -2,9 +2,9 @@
 """Networks told by their structure alone: genes, one family of layers, and how deep each stage is.
 
 What SM-NAS (arXiv 1911.09929) chooses first, from coarse to fine: input size, stem, backbone
-family, depth and widths, head. A family is one operator in every layer: mb_k3_e3 throughout makes a
-MobileNetV2, conv_k3 a plain residual network. Where a stage is less deep than the space allows, its
-last layers are skipped.
+family, depth and widths, neck, head, number of keypoints; of these what the space leaves open. A
+family is one operator in every layer: mb_k3_e3 throughout makes a MobileNetV2, conv_k3 a plain
+residual network. Where a stage is less deep than the space allows, its last layers are skipped.
 """
 
 from __future__ import annotations

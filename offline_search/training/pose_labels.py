@@ -57,9 +57,15 @@ class PoseSampleLike(Protocol):
 def symmetric_labels(sample: PoseSampleLike, model: ObjectModel, symmetries: Array) -> Array:
     """Keypoints (S, K, 2) in crop px of all poses that look like the sample's."""
     labels = np.empty((len(symmetries), len(model.keypoints), 2))
-    labels[0] = sample.keypoints
+    # A sample has all keypoints of the object, a model perhaps only the first of them.
+    labels[0] = sample.keypoints[: len(model.keypoints)]
     for index in range(1, len(symmetries)):
-        points = transform(sample.T_camera_object @ symmetries[index], model.keypoints)
-        pixels = points @ sample.K.T
-        labels[index] = apply_affine(sample.A, pixels[:, :2] / pixels[:, 2:])
+        T_camera_object = sample.T_camera_object @ symmetries[index]
+        labels[index] = in_crop(model, T_camera_object, sample.K, sample.A)
     return labels
+
+
+def in_crop(model: ObjectModel, T_camera_object: Array, K: Array, A: Array) -> Array:
+    """Keypoints (K, 2) in crop px of the object in a pose; the rest as `PoseSampleLike` has it."""
+    pixels = transform(T_camera_object, model.keypoints) @ K.T
+    return apply_affine(A, pixels[:, :2] / pixels[:, 2:])

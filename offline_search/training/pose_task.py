@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from fpg_pose_ros.objects import ObjectModel
+from fpg_pose_ros.objects import MIN_KEYPOINTS, ObjectModel
 from offline_search.space.architecture import Architecture
 from offline_search.training.config import TrainConfig, TrainingError
 from offline_search.training.feed import seen
@@ -75,10 +75,11 @@ class PoseTask:
     """Learns one object's keypoints.
 
     Attributes:
-        model: The object.
+        model: The object; made to have as many of its keypoints as the network has outputs.
         samples: Training samples, any index.
         held_out: Samples never trained on.
-        architecture: With a heatmap or simcc head of as many outputs as the object has keypoints.
+        architecture: With a heatmap or simcc head of at most as many outputs as the object has
+            keypoints: it finds the first of them.
         config: The training's.
         crop_margin: Side of the crops in sides of the object's box; goes into the bundle.
     """
@@ -102,11 +103,13 @@ class PoseTask:
         head = self.architecture.head
         if head.kind not in ("heatmap", "simcc"):
             raise TrainingError(f"a pose network needs a heatmap or simcc head, not {head.kind}")
-        if head.outputs != len(self.model.keypoints):
+        most = len(self.model.keypoints)
+        if not MIN_KEYPOINTS <= head.outputs <= most:
             raise TrainingError(
-                f"the network has {head.outputs} outputs but {self.model.name} has "
-                f"{len(self.model.keypoints)} keypoints"
+                f"the network has {head.outputs} outputs but {self.model.name} has {most} "
+                f"keypoints; {MIN_KEYPOINTS} to {most} of them can be found"
             )
+        self.model = self.model.first_keypoints(head.outputs)
         self.mining = Mining.of(self.samples, self.config)
 
     def dataset(self, easiest_of: int | None = None) -> Dataset[dict[str, Tensor]]:

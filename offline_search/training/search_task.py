@@ -7,15 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from fpg_pose_ros.decode import DecodeParameters
 from fpg_pose_ros.objects import ObjectModel
 from offline_search.space.architecture import Architecture
 from offline_search.training.config import TrainConfig
+from offline_search.training.crop_error import crop_error, resized
 from offline_search.training.feed import to_input
+from offline_search.training.pose_labels import CONTINUOUS_STEPS
 from offline_search.training.pose_task import PoseTask
 from offline_search.training.task import Batch, Task
 
@@ -57,7 +61,7 @@ class SearchTask(Protocol):
     def loss(self, architecture: Architecture, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """What is trained, and the part of it by which architectures compare; means of the batch.
 
-        The second is alike in meaning for all input sizes and heads.
+        The second is alike in meaning for all input sizes and heads of one number of outputs.
         """
         ...
 
@@ -67,6 +71,14 @@ class SearchTask(Protocol):
 
     def estimate(self, network: nn.Module, architecture: Architecture, count: int) -> float:
         """The comparing loss of a finished network on `count` held-out samples."""
+        ...
+
+    def pose_error(self, network: nn.Module, architecture: Architecture, count: int) -> float:
+        """How far poses of a trained network are off on `count` held-out samples, 0 to 1.
+
+        See `crop_error`; alike in meaning for all numbers of outputs too. Keypoints are decoded as
+        after the ordinary training of the architecture, with the default parameters.
+        """
         ...
 
 
@@ -109,10 +121,7 @@ class PoseSearchTask:
 
     def inputs(self, batch: Batch, architecture: Architecture, device: torch.device) -> Tensor:
         """See `SearchTask`."""
-        images = to_input(batch["image"], device)
-        if architecture.input_size[0] == self.largest:
-            return images
-        return F.interpolate(images, architecture.input_size, mode="bilinear", antialias=True)
+        return _at_size(to_input(batch["image"], device), architecture.input_size)
 
     def loss(self, architecture: Architecture, outputs: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """See `SearchTask`: the divergence of the keypoints' maps is what compares.
@@ -128,7 +137,7 @@ class PoseSearchTask:
             config=replace(config, sigma_px=config.sigma_px * scale),
         )
         # Pixel centres are whole numbers, edges lie half a pixel outside.
-        keypoints = (batch["keypoints"] + 0.5) * scale - 0.5
+        keypoints = (batch["keypoints"][:, :, : architecture.head.outputs] + 0.5) * scale - 0.5
         total, figures = task.loss(outputs, {**batch, "keypoints": keypoints})
         return total, figures["divergence"]
 
@@ -148,6 +157,20 @@ class PoseSearchTask:
             total += float(divergence) * len(batch["image"])
         return total / count
 
+    def pose_error(self, network: nn.Module, architecture: Architecture, count: int) -> float:
+        """See `SearchTask`."""
+        task = replace(self.unseen, architecture=architecture)
+        shown = _Resized(network, architecture.input_size)
+        # An ordinary training has targets of so many pixels of its own crops, whatever their size.
+        parameters = DecodeParameters(sigma_px=task.config.sigma_px)
+        symmetries = self.model.symmetries.transforms(CONTINUOUS_STEPS)
+        scale = architecture.input_size[0] / self.largest
+        errors = [
+            crop_error(resized(one, scale), architecture, self.model, symmetries, parameters)
+            for one in task.predictions(shown, range(count))
+        ]
+        return float(np.mean(errors))
+
     def examples(self, count: int) -> list[dict[str, Tensor]]:
         """The first `count` held-out samples in batches; kept, for they are asked for often."""
         if count not in self._examples:
@@ -155,3 +178,20 @@ class PoseSearchTask:
             loader = DataLoader(Subset(dataset, range(count)), _EXAMPLES_BATCH)
             self._examples[count] = list(loader)
         return self._examples[count]
+
+
+class _Resized(nn.Module):
+    """A network that is shown larger images than its input."""
+
+    def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.network, self.size = network, size
+
+    def forward(self, image: Tensor, *memory: Tensor) -> Any:
+        return self.network(_at_size(image, self.size), *memory)
+
+
+def _at_size(images: Tensor, size: tuple[int, int]) -> Tensor:
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", antialias=True)

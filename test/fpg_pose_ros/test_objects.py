@@ -87,3 +87,17 @@ def test_a_missing_field_is_named():
     del data["diameter"]
     with pytest.raises(MeshError, match=r"wedge.*diameter.*missing"):
         ObjectModel.from_json(data, model().mesh)
+
+
+def test_with_fewer_keypoints_an_object_is_the_same_but_for_those_and_their_parts():
+    more = np.vstack([VERTICES, VERTICES[1:3] / 2])
+    whole = model(keypoints=more, parts={"base": (0, 1), "mixed": (5, 3), "far": (4, 5)})
+    fewer = whole.first_keypoints(5)
+    np.testing.assert_array_equal(fewer.keypoints, more[:5])
+    assert fewer.parts == {"base": (0, 1), "mixed": (3,), "far": (4,)}
+    assert whole.first_keypoints(4).parts == {"base": (0, 1), "mixed": (3,)}
+    assert (fewer.name, fewer.diameter, fewer.mesh) == (whole.name, whole.diameter, whole.mesh)
+    assert whole.first_keypoints(6) is whole
+    for count in (3, 7):
+        with pytest.raises(MeshError, match=rf"wedge: {count} keypoints .* 4 to 6"):
+            whole.first_keypoints(count)

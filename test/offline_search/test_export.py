@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from fpg_pose_ros.backends import open_backends
 from fpg_pose_ros.backends.onnx_runtime import OnnxRuntimeBackend
 from fpg_pose_ros.bundle import WEIGHTS, read_bundle
-from fpg_pose_ros.geometry import Symmetries
+from fpg_pose_ros.errors import MeshError
+from fpg_pose_ros.estimator import Estimator
+from fpg_pose_ros.geometry import Symmetries, apply_affine, rotation_angle, transform
+from fpg_pose_ros.localise import Detection
 from fpg_pose_ros.objects import Mesh, ObjectModel
+from fpg_pose_ros.steps import crop_affine
+from offline_search.data.live import LiveScene
+from offline_search.data.objects import load_object
 from offline_search.export import (
     TOLERANCE,
     ExportError,
@@ -22,11 +30,12 @@ from offline_search.export import (
     export,
     to_onnx,
 )
+from offline_search.retrain import retrain
 from offline_search.space import Architecture, Head, Stage, cost
 from offline_search.space.network import Network, build
 from offline_search.space.oriented import OrientedBatchNorm2d
 from offline_search.training.checkpoint import save_checkpoint
-from offline_search.training.config import TrainingError
+from offline_search.training.config import TrainConfig, TrainingError
 from offline_search.training.loop import RESULT_FILE, WEIGHTS_FILE
 
 KEYPOINTS = 6
@@ -155,6 +164,73 @@ def test_a_bundle_holds_what_was_trained(tmp_path: Path) -> None:
         expected = network.eval()(torch.from_numpy(image)).numpy()
     (got,) = OnnxRuntimeBackend(bundle.files["pose.onnx"]).run(image)
     assert np.abs(expected - got).max() < TOLERANCE * max(1.0, np.abs(expected).max())
+
+
+def test_a_network_of_fewer_keypoints_goes_into_the_bundle_with_those_that_it_finds(
+    tmp_path: Path, layer_cache: Path
+) -> None:
+    spot = load_object("spot")
+    stages = (Stage(8, 2, (("sep_k3",),)), Stage(16, 2, (("sep_k5",),)))
+    few = Architecture((64, 64), 8, 8, stages, Head("heatmap", (16,), 8))
+    locator = replace(few, head=Head("locator", (16,), 1))
+    config = TrainConfig(
+        images=16, batch=8, layers=8, workers=0, validation=4, validations=0, device="cpu"
+    )
+    result = retrain(
+        [spot],
+        kind="pose",
+        architecture=few,
+        config=config,
+        out=tmp_path / "pose",
+        cache=layer_cache,
+    )
+    assert 0 < result.metrics["keypoint_px"] < 64
+    # Decoding was chosen for a network that has learnt nothing yet.
+    told = tmp_path / "pose" / RESULT_FILE
+    document = json.loads(told.read_text())
+    document["extra"] |= {"temperature": 1.0, "covariance_scale": 1.0}
+    told.write_text(json.dumps(document))
+    bundle = export(
+        tmp_path / "bundle",
+        name="spot",
+        objects=[TrainedObject(spot.model, tmp_path / "pose")],
+        locator=finished_training(tmp_path / "locator", locator, {"min_score": 0.3}),
+        training={},
+        metrics={"data": "none"},
+    )
+    (item,) = bundle.objects
+    assert np.array_equal(item.model.keypoints, spot.model.keypoints[:8])
+    assert all(index < 8 for part in item.model.parts.values() for index in part)
+    frame = next(iter(LiveScene(spot, seed=1, fps=1.0, duration=1.0)))
+    assert Estimator(bundle).estimate(frame.image, frame.camera).detections == ()
+    backends = open_backends(bundle)
+    (maps,) = backends["pose.onnx"].run(np.zeros((1, 3, 64, 64), np.float32))
+    assert maps.shape == (1, 8, 16, 16)
+    T = frame.ground_truth["spot"]
+    pixels = frame.camera.project(transform(T, item.model.keypoints))
+    box = (*(pixels.min(axis=0) - 20), *(pixels.max(axis=0) + 20))
+    seen = apply_affine(crop_affine(box, item.network), pixels)
+    # As if it had learnt: maps of the same shape that are sure of the true keypoints.
+    cells = (np.arange(16) + 0.5) * 4 - 0.5
+    far = (cells - seen[:, :1, None]) ** 2 + (cells[:, None] - seen[:, 1:, None]) ** 2
+
+    class Learnt:
+        runtime = "onnxruntime"
+
+        def run(self, *_: np.ndarray) -> tuple[np.ndarray, ...]:
+            return ((-far / 50.0).astype(np.float32)[None],)
+
+    estimator = Estimator(bundle, backend={**backends, "pose.onnx": Learnt()})
+    found = estimator.follow_up(frame.image, frame.camera, Detection(0, 0.9, box))
+    assert rotation_angle(found.T_camera_object[:3, :3], T[:3, :3]) < np.radians(5)
+    with pytest.raises(MeshError, match="8 keypoints are asked for; 4 to 7"):
+        export(
+            tmp_path / "other",
+            name="spot",
+            objects=[TrainedObject(spot.model.first_keypoints(7), tmp_path / "pose")],
+            locator=tmp_path / "locator",
+            training={},
+        )
 
 
 def test_an_unfinished_training_is_refused_by_its_folder(tmp_path: Path) -> None:

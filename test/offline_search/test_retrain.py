@@ -144,8 +144,9 @@ def test_what_cannot_be_trained_is_refused_with_a_reason(tmp_path: Path) -> None
         attempt(["spot", "spot"], POSE)
     with pytest.raises(TrainingError, match="square"):
         attempt(["spot"], replace(POSE, input_size=(64, 96)))
-    with pytest.raises(TrainingError, match="16 keypoints"):
-        attempt(["spot"], replace(POSE, head=replace(POSE.head, outputs=4)))
+    for outputs in (3, 17):
+        with pytest.raises(TrainingError, match="16 keypoints; 4 to 16 of them can be found"):
+            attempt(["spot"], replace(POSE, head=replace(POSE.head, outputs=outputs)))
     with pytest.raises(TrainingError, match="seed"):
         attempt(["spot"], POSE, replace(CONFIG, seed=VALIDATION_SEED))
     with pytest.raises(TrainingError, match="a locator is trained on renders"):

@@ -372,7 +372,15 @@ def test_the_command_lists_strategies_and_spaces() -> None:
     assert len(names) >= 8
     assert all("arXiv" in entry["paper"] for kind in listed.values() for entry in kind)
     sizes = {entry["name"]: entry["log10_size"] for entry in listed["spaces"]}
-    assert sizes.keys() >= {"efficientpose", "fabric", "full", "small", "table", "tiny"}
+    assert sizes.keys() >= {
+        "efficientpose",
+        "fabric",
+        "full",
+        "small",
+        "structures",
+        "table",
+        "tiny",
+    }
     assert sizes["full"] >= 92
     lines = CliRunner().invoke(app, ["search", "--list"]).stdout.splitlines()
     assert len(lines) == len(listed["strategies"]) + len(listed["spaces"])

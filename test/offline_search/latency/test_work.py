@@ -2,17 +2,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
-from offline_search.latency.parts import head_work, operator_work, stem_work
+from offline_search.latency.parts import head_part, head_work, operator_work, stem_work
+from offline_search.latency.samples import HEAD_KINDS, samples
 from offline_search.latency.work import Work, module_work
 from offline_search.space import Architecture, Head, Stage
+from offline_search.space.architecture import Neck
 from offline_search.space.cost import head_cost, stem_cost
 from offline_search.space.kits import kit
 from offline_search.space.operators import OPERATORS
+
+NECKS = get_args(Neck)
 
 ARCHITECTURE = Architecture(
     (96, 64),
@@ -40,7 +45,14 @@ def test_without_blocks_the_macs_are_those_that_are_priced(
     assert (work.macs, work.loose_macs) == (price.macs, 0)
 
 
-@pytest.mark.parametrize("head", [Head("heatmap", (24, 16), 9, mask=True), Head("simcc", (32,), 9)])
+@pytest.mark.parametrize(
+    "head",
+    [
+        Head("heatmap", (24, 16), 9, mask=True),
+        Head("simcc", (32,), 9),
+        Head("heatmap", (24,), 9, neck="spp"),
+    ],
+)
 def test_stem_and_head_are_those_that_are_priced(head: Head) -> None:
     architecture = replace(ARCHITECTURE, head=head)
     for work, price in (
@@ -48,6 +60,13 @@ def test_stem_and_head_are_those_that_are_priced(head: Head) -> None:
         (head_work(architecture, 1), head_cost(architecture)),
     ):
         assert work.macs + work.loose_macs == price.macs
+
+
+def test_a_neck_makes_a_head_another_part_with_samples_of_its_own() -> None:
+    names = [head_part(Head(kind, (8,), 1, neck=neck)) for kind in HEAD_KINDS for neck in NECKS]
+    of_part = [samples(name) for name in names]
+    assert len(set(names)) == len(names)
+    assert all({one.part for one in found} == {n} for n, found in zip(names, of_part, strict=True))
 
 
 def test_channels_are_counted_in_whole_blocks() -> None:

@@ -133,6 +133,10 @@ def test_the_front_of_a_search_for_loss_and_time_is_drawn(out: Path) -> None:
     # Three of the four: down twice, and on to the drawing's right.
     assert len(heights) == 6
     assert heights == sorted(heights)
+    change(out, judged_by="pose error")
+    shown = page(out)
+    assert "pose error over time" in shown.html
+    assert "held-out loss" not in shown.text
     change(out, latency=None)
     assert "time-front" not in page(out).sections
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,6 +48,8 @@ def random_architecture(seed: int) -> Architecture:
     head = Head(kind, widths, rng.randint(1, 5), sic, bins, mask)
     size = (32 * rng.randint(1, 2), 32 * rng.randint(1, 2))
     stem_width = rng.choice((4, 8) if turns == 4 else (3, 8))
+    if kind != "locator" and rng.random() < 0.3:
+        head = replace(head, neck="spp")
     return Architecture(size, stem_width, stem_out, tuple(stages), head, turns)
 
 

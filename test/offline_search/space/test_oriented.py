@@ -20,7 +20,8 @@ LAYERS = (("mb_k3_e3", "sep_k5"), ("coord_attn", "dw_k11"), ("ghost_k3", "sep_k3
 
 def oriented(kind: str = "heatmap", layers: tuple[tuple[str, ...], ...] = LAYERS) -> Architecture:
     stages = (Stage(16, 2, (("sep_k3_d2", "mb_k7_e3"),)), Stage(24, 2, layers[:1] + layers))
-    head = Head(kind, (16, 8), 5)  # type: ignore[arg-type]
+    neck = "none" if kind == "locator" else "spp"
+    head = Head(kind, (16, 8), 5, neck=neck)  # type: ignore[arg-type]
     return Architecture((64, 64), 8, 16, stages, head, turns=4)
 
 

@@ -32,6 +32,7 @@ MINI = SearchSpace(
     heads=(Head("heatmap", (8,), 1, mask=True), Head("simcc", (), 1)),
 )
 """Every gene with a choice but one, and operators that keep the shape amid others."""
+NECKED = replace(MINI, name="necked", necks=("none", "spp"))
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -57,7 +58,9 @@ def test_full_has_at_least_ten_to_the_92_architectures() -> None:
 
 
 @pytest.mark.parametrize(
-    "space", [load_space("tiny"), load_space("table"), MINI], ids=lambda space: space.name
+    "space",
+    [load_space("tiny"), load_space("table"), MINI, NECKED],
+    ids=lambda space: space.name,
 )
 def test_the_size_is_the_number_of_different_architectures(space: SearchSpace) -> None:
     digests = [space.architecture(point, 3).digest for point in space.points()]
@@ -130,6 +133,22 @@ def test_every_point_is_found_back_from_its_architecture(name: str, data: st.Dat
     assert space.point(Architecture.from_json(architecture.to_json())) == point
 
 
+def test_a_gene_of_keypoints_is_how_many_of_the_objects_a_network_finds() -> None:
+    space = replace(MINI, name="few", keypoints=(4, 6))
+    assert space.genes[-1].choices == (4, 6)
+    assert space.size == 2 * MINI.size
+    for point in random.Random(0).sample(list(space.points()), 20):
+        architecture = space.architecture(point, 9)
+        assert architecture.head.outputs == space.keypoints[point.choices[-1]]
+        assert space.point(architecture) == point
+    most = next(point for point in space.points() if point.choices[-1] == 1)
+    with pytest.raises(ArchitectureError, match=r"networks of 6 keypoints .* this one has 5"):
+        space.architecture(most, 5)
+    other = MINI.architecture(next(MINI.points()), 5)
+    with pytest.raises(ArchitectureError, match="not of the space few"):
+        space.point(other)
+
+
 def test_the_order_of_a_layers_operators_makes_no_other_point() -> None:
     opened = (("sep_k3", "ghost_k3"), ("skip", "ghost_k3"), ("sep_k3",))
     architecture = MINI.architecture(Point((0,) * 5, opened), 3)
@@ -183,6 +202,12 @@ def test_what_is_not_of_the_space_has_no_point() -> None:
         ({"stages": [{"stride": 2, "layers": 1}]}, "widths"),
         ({"input_sizes": [60]}, "input_size"),
         ({"heads": [{"kind": "crystal", "width": [8]}]}, "crystal"),
+        ({"necks": ["giraffe"]}, "unknown neck 'giraffe'"),
+        ({"necks": ["spp", "spp"]}, "neck needs different values"),
+        (
+            {"heads": [{"kind": "heatmap", "width": [8], "neck": "spp"}], "necks": ["none"]},
+            "not both",
+        ),
         ({"heads": [{"kind": "heatmap"}]}, "width"),
         ({"stems": [8]}, "describes no search space"),
     ],

@@ -1,14 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
 
 from offline_search import strategies as package
-from offline_search.strategies.problem import SearchError
-from offline_search.strategies.registry import Entry, make_strategy, strategies
+from offline_search.search_stages import check
+from offline_search.space.meter import MacsMeter
+from offline_search.space.search_space import load_space
+from offline_search.strategies.problem import Budget, SearchError
+from offline_search.strategies.registry import (
+    Entry,
+    check_space,
+    default_strategy,
+    make_strategy,
+    strategies,
+)
 
 
 @pytest.mark.parametrize("entry", strategies(), ids=lambda entry: entry.name)
@@ -39,3 +49,26 @@ def test_an_unknown_strategy_is_answered_with_those_that_there_are() -> None:
 def test_an_unknown_setting_is_named_with_its_strategy(entry: Entry) -> None:
     with pytest.raises(SearchError, match=rf"strategy {entry.name}: .*'colour'"):
         make_strategy(entry.name, {"colour": "red"})
+
+
+@pytest.mark.parametrize("entry", strategies(), ids=lambda entry: entry.name)
+def test_numbers_of_keypoints_are_compared_by_sm_nas_alone(entry: Entry) -> None:
+    space = load_space("structures")
+    if entry.name == "sm_nas":
+        check_space(entry.name, space)
+        return
+    with pytest.raises(SearchError, match="sm_nas"):
+        check_space(entry.name, space)
+    if entry.kind == "layers":
+        with pytest.raises(SearchError, match="use --strategy sm_nas, or take `keypoints` out"):
+            check_space(entry.name, space)
+        check_space(entry.name, replace(space, keypoints=()))
+
+
+def test_a_space_of_more_keypoints_than_the_object_has_is_refused_at_once() -> None:
+    space, budget = load_space("structures"), Budget(30e6, MacsMeter())
+    assert default_strategy(space) == "sm_nas"
+    check(space, 16, budget, "sm_nas", {}, 0)
+    for outputs, few in ((11, "12, 16"), (5, "8, 12, 16")):
+        with pytest.raises(SearchError, match=rf"{few} keypoints, and of an object of {outputs} "):
+            check(space, outputs, budget, "sm_nas", {}, 0)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from offline_search.latency import LatencyMeter
+from offline_search.search_stages import rank
 from offline_search.space.architecture import Architecture
 from offline_search.space.cost import cost
 from offline_search.space.search_space import load_space
@@ -168,6 +170,43 @@ def test_the_front_is_what_no_other_beats_in_loss_and_time() -> None:
         )
     }
     assert [one.ms for one in kept] == sorted({one.ms for one in kept})
+
+
+class Slowness:
+    """A clock for what is not about time."""
+
+    machine: Mapping[str, Any] = {"processor": "none"}
+
+    def measure(self, architecture: Architecture) -> float:
+        return cost(architecture).macs / 1e6
+
+    total = measure
+
+
+def test_necks_and_numbers_of_keypoints_are_structure_too_and_poses_are_compared(
+    tmp_path: Path,
+) -> None:
+    few = (4, KEYPOINTS)
+    space = replace(SPACE, name="open", necks=("none", "spp"), keypoints=few)
+    assert {"neck", "keypoints"} <= structure_sizes(space).keys()
+    problem = replace(drawn_problem(images=10 * (IMAGES + 64)), space=space, clock=Slowness)
+    outcome = SmNas(structural=8, modular=2, population=4).search(problem, tmp_path)
+    rows = outcome.details["trials"]
+    heads = [
+        Architecture.from_json(row["architecture"]).head for row in trials(outcome, "structural")
+    ]
+    assert {head.neck for head in heads} == {"none", "spp"}
+    assert {head.outputs for head in heads} == set(few)
+    assert all(0 < row["score"] <= 1 for row in rows)
+    assert problem.budget.holds(cost(outcome.architecture).macs)
+    assert outcome.details["judged_by"] == "pose error"
+    assert "least pose error within" in outcome.details["trials_text"]
+    # The check of the estimates compares the same.
+    other = next(row for row in rows if row["score"] != outcome.estimate)
+    rival = (Architecture.from_json(other["architecture"]), other["score"])
+    ranking = rank(problem, replace(outcome, rivals=(rival,)), IMAGES, 2, tmp_path / "ranking")
+    assert ranking is not None
+    assert all(0 < row["trained"] <= 1 for row in ranking["candidates"])
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_network_over_the_budget_or_of_another_object_is_refused(
 ) -> None:
     with pytest.raises(SearchError, match="without a cell and"):
         temporal_problem(folder, layer_cache, budget=cost(LITTLE).macs)
-    other = replace(LITTLE, head=replace(LITTLE.head, outputs=5))
+    other = replace(LITTLE, head=replace(LITTLE.head, outputs=17))
     with pytest.raises(SearchError, match="network of this object"):
         temporal_problem(trained(tmp_path / "other", other), layer_cache)
 
