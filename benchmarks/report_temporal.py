@@ -15,7 +15,7 @@ _CELL, _SINGLE, _GAIN = "cell", "single", "cell less single, seed by seed"
 _COLUMNS: Final = (
     ("ADD .1d", "add01", 1.0, 3),
     ("ADD AUC", "add_auc", 1.0, 3),
-    ("position, 95th percentile, % of distance", "position_percent_p95", 1.0, 1),
+    ("position, 95th percentile, % of diameter", "position_percent_p95", 1.0, 1),
     ("rotation, 95th percentile, deg", "rotation_deg_p95", 1.0, 1),
     ("MMACs", "macs", 1e-6, 1),
     ("of them in the cell", "cell_macs", 1e-6, 2),

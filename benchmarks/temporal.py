@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network with a temporal cell against a single-frame one: equal MACs, images, films, judgement.
+"""A network with a temporal cell against a single-frame one: equal MACs, compute, films, judgement.
 
     make bench-temporal
     python benchmarks/temporal.py --seeds 0 --jobs 2
 
 `single` is a hand-made network of one family, the widest within the budget, trained on renders and
 then on films. `cell` is one a little less wide, trained on the same renders and on some of the same
-films; then a cell is searched within what it leaves of the budget, and trained with the rest. The
-search counts like training, so both see the same number of images. Both are exported to bundles and
-follow Spot through films that neither has seen, by the estimator and the tracker that run on the
-robot. Of every image three poses are judged: `measured`, the network's own; `filtered`, the track's
-(a constant-velocity filter); and `alone`, the network's own without tracking and without memory.
-Each method and seed is one run in a folder of its own below --work and makes a row of --results.
-Interrupted, the command goes on where it was.
+films; then a cell is searched within what it leaves of the budget, and trained with the rest.
+Compute is equal as any search counts it, in images: the search has that of training a network of
+the budget on so many, and looks at more windows for it, since a window costs its cell and its head
+alone. What the networks saw is not equal: the backbone of `cell` was trained on 5/12 of the film
+images that the one of `single` was. Both are exported to bundles and follow Spot through films that
+neither has seen, by the estimator and the tracker that run on the robot. Of every image three poses
+are judged: `measured`, the network's own; `filtered`, the track's (a constant-velocity filter); and
+`alone`, the network's own without tracking and without memory. Each method and seed is one run in a
+folder of its own below --work and makes a row of --results. Interrupted, the command goes on where
+it was.
 """
 
 from __future__ import annotations
@@ -96,8 +99,8 @@ class Run:
         method: see `METHODS`.
         seed: of weights and data.
         images: samples of renders that the network is trained on at first.
-        film_images: of films: of `cell` 5/12 for the network, 1/6 for the search and 5/12 for the
-            cell.
+        film_images: of films: of `cell` 5/12 for the network, the compute of 1/6 for the search and
+            5/12 for the cell.
         film_frames: different frames of training films.
     """
 
@@ -270,15 +273,18 @@ def test_films(thing: RenderableObject, work: Path) -> list[dict[str, Any]]:
 
 
 class _Watched(Estimator):
-    """An estimator that keeps what it found last before anything was made of it."""
+    """An estimator that keeps what it first found in an image, before anything was made of it.
 
-    last: PoseEstimate | None = None
+    Where a track is followed that is its own: rivals are looked at after it.
+    """
+
+    first: PoseEstimate | None = None
 
     def follow_up(self, *arguments: Any, **named: Any) -> PoseEstimate:
         """See `Estimator`."""
-        self.last = None
-        self.last = super().follow_up(*arguments, **named)
-        return self.last
+        found = super().follow_up(*arguments, **named)
+        self.first = self.first or found
+        return found
 
 
 def judged(
@@ -312,11 +318,11 @@ def _followed(
         tracker = PoseTracker([estimator], settings)
         pairs = zip(film["images"], film["poses"], strict=True)
         for number, (image, truth) in enumerate(pairs):
-            estimator.last = None
+            estimator.first = None
             result = tracker.estimate(image, camera, round(number / FPS * 1e9), "camera")
             if number < _SETTLING:
                 continue
-            measured = None if estimator.last is None else estimator.last.T_camera_object
+            measured = None if estimator.first is None else estimator.first.T_camera_object
             reported = result.estimates[0].T_camera_object if result.estimates else None
             yield truth, measured, reported
 

@@ -19,9 +19,8 @@ from fpg_pose_ros.geometry import Array, Camera
 
 _MAX_LAG: Final = 64
 _MAX_FPS: Final = 1000.0
-# Channels times cells times longest lag: what one track can make a robot keep, 16 MB at the rate
-# that lags count.
-_MAX_VALUES: Final = 4_000_000
+# What one track can make a robot keep at most: 64 MB.
+_MAX_VALUES: Final = 16_000_000
 
 Features = NDArray[np.float32]
 
@@ -43,6 +42,19 @@ class MemorySpec:
     size: tuple[int, int]
     stride: int
     fps: float
+
+    @property
+    def most_glimpses(self) -> int:
+        """Of how many images a track keeps features at most, see `tracking.recollection`.
+
+        Four in the time between two images of the training, up to the longest lag.
+        """
+        return 4 * (self.lags[-1] + 2)
+
+    @property
+    def values(self) -> int:
+        """How many numbers a track keeps at most."""
+        return self.channels * self.size[0] * self.size[1] * self.most_glimpses
 
     @property
     def given(self) -> tuple[int, ...]:
@@ -83,14 +95,16 @@ class MemorySpec:
             raise ValueError(
                 f"memory.size must be [height, width] of input_size in cells of {stride} px"
             )
-        if channels * size[0] * size[1] * lags[-1] > _MAX_VALUES:
-            raise ValueError(
-                f"memory.channels times cells times the longest lag must be at most {_MAX_VALUES}"
-            )
         number = isinstance(fps, int | float) and not isinstance(fps, bool)
         if not number or not 0.1 <= fps <= _MAX_FPS:
             raise ValueError(f"memory.fps must be a number in 0.1..{_MAX_FPS:g}")
-        return cls(tuple(lags), channels, (size[0], size[1]), stride, float(fps))
+        memory = cls(tuple(lags), channels, (size[0], size[1]), stride, float(fps))
+        if memory.values > _MAX_VALUES:
+            raise ValueError(
+                f"memory.channels times cells times {memory.most_glimpses}, the most images that a "
+                f"track keeps for lags up to {lags[-1]}, must be at most {_MAX_VALUES}"
+            )
+        return memory
 
 
 @dataclass(frozen=True, eq=False)

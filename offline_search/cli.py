@@ -506,6 +506,22 @@ def pipeline(
 
 
 @app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="The bundle: a folder, or a zip.")],
+    pose: Annotated[
+        list[Path], typer.Option(help="Finished training of a pose network, one each --object.")
+    ],
+    locator: Annotated[Path, typer.Option(help="Finished training of the locator.")],
+    objects: ObjectNames = ["spot"],  # noqa: B006
+    name: Annotated[str, typer.Option(help="Of the bundle; by default the objects'.")] = "",
+) -> None:
+    """Make a bundle of finished trainings, as `retrain` and `search` leave them."""
+    from offline_search.export_bundle import export_bundle
+
+    export_bundle(objects, pose, locator, out, name=name)
+
+
+@app.command()
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="Model bundle: folder or zip.")],
     data: Annotated[

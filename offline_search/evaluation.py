@@ -75,6 +75,7 @@ def make_evaluation(
     judged: Mapping[str, Sequence[Judged]],
     results: Sequence[EstimateResult],
     speed: Mapping[str, SpeedFigures],
+    macs_crops: int,
 ) -> Evaluation:
     """Join a bundle and what came of its judgement.
 
@@ -85,6 +86,7 @@ def make_evaluation(
         judged: every pose beside the truth, by object name.
         results: of the images.
         speed: scores of SPEED, by object name.
+        macs_crops: of the pose networks on all crops of all images.
     """
     times = [result.times.total_ms for result in results]
     macs = {item.model.name: item.network.macs for item in bundle.objects}
@@ -103,17 +105,11 @@ def make_evaluation(
         },
         macs_pose={name: macs[name] for name in macs if name in scores},
         macs_locator=macs_locator,
-        macs_image=macs_locator + sum(_crops(r, macs) for r in results) / len(results),
+        macs_image=macs_locator + macs_crops / len(results),
         speed=speed,
         ms_p50=float(np.percentile(times, 50)),
         ms_p99=float(np.percentile(times, 99)),
     )
-
-
-def _crops(result: EstimateResult, macs: Mapping[str, int]) -> int:
-    """MACs of the pose networks on one image: of all that was followed up."""
-    followed = [one.object_name for one in result.estimates] + list(result.rejected)
-    return sum(macs[name] for name in followed)
 
 
 def geometry_of(item: RenderableObject) -> ObjectGeometry:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from fpg_pose_ros.bundle import Bundle
 from fpg_pose_ros.estimator import EstimateResult, Estimator, Limits, PoseEstimate
 from fpg_pose_ros.geometry import Array, Camera
+from fpg_pose_ros.localise import Detection
 from fpg_pose_ros.tracking import PoseTracker, TrackingSettings
 from offline_search.data.meshes import TexturedMesh
 from offline_search.evaluation import Evaluation, EvaluationError, claim_of, make_evaluation
@@ -105,6 +107,19 @@ class Verdict:
     results: tuple[EstimateResult, ...]
 
 
+class _Counting(Estimator):
+    """Counts what its pose networks compute, whatever comes of it."""
+
+    macs = 0
+
+    def follow_up(
+        self, image: Image, camera: Camera, detection: Detection, *further: Any, **named: Any
+    ) -> PoseEstimate:
+        """See `Estimator`."""
+        self.macs += self.bundle.objects[detection.class_index].network.macs
+        return super().follow_up(image, camera, detection, *further, **named)
+
+
 def examine(
     bundle: Bundle,
     exam: Exam,
@@ -128,7 +143,7 @@ def examine(
     Raises:
         EvaluationError: none of the images shows what is to be found.
     """
-    estimator = Estimator(
+    estimator = _Counting(
         bundle, backend=backend, threads=threads, device=device, limits=exam.limits
     )
     tracker = PoseTracker([estimator], TrackingSettings(enabled=track))
@@ -165,7 +180,7 @@ def examine(
     scores = {name: score(targets[name], exam.geometries[name]) for name in targets}
     speed = {name: _speed(cases, name) for name in targets} if exam.spacecraft else {}
     data = f"{exam.data}, tracked" if track else exam.data
-    evaluation = make_evaluation(bundle, data, scores, judged, results, speed)
+    evaluation = make_evaluation(bundle, data, scores, judged, results, speed, estimator.macs)
     return Verdict(evaluation, tuple(cases), tuple(results))
 
 

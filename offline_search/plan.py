@@ -23,6 +23,7 @@ from offline_search.space.cost import cost
 from offline_search.space.meter import MacsMeter
 from offline_search.space.search_space import load_space
 from offline_search.space.shared import with_outputs
+from offline_search.space.temporal_space import TemporalSpace
 from offline_search.strategies.problem import Budget
 from offline_search.training.claim import claim
 from offline_search.training.config import TrainConfig
@@ -140,8 +141,8 @@ def make_plan(request: Request, out: Path, command: str | None = None) -> Plan:
         command: the command line that searches note; this process's by default.
 
     Raises:
-        PipelineError: the folder holds another request, a network exceeds the budget, or objects
-            cannot share a backbone.
+        PipelineError: the folder holds another request, a network exceeds the budget or has a
+            temporal cell, or objects cannot share a backbone.
         SearchError: space or strategy do not exist, or all networks exceed the budget.
         MeshError, ArchitectureError, TrainingError: see `offline_search.retrain`.
     """
@@ -153,6 +154,12 @@ def make_plan(request: Request, out: Path, command: str | None = None) -> Plan:
         raise PipelineError(f"objects {', '.join(names)}: two have the same name; rename one")
     if request.shared_backbone:
         _check_sharing(request, things)
+    if request.architecture is None and isinstance(load_space(request.space), TemporalSpace):
+        raise PipelineError(
+            f"space {request.space}: a temporal cell is searched for a network that is trained "
+            f"already: `fpg-pose search --space {request.space} --seed-network FOLDER`, then "
+            "`fpg-pose export`"
+        )
     config = _config(request)
     searches: list[Search] = []
     poses: list[Training] = []
@@ -162,7 +169,7 @@ def make_plan(request: Request, out: Path, command: str | None = None) -> Plan:
             network = load_architecture(request.architecture, len(thing.model.keypoints))
             if request.shared_backbone:
                 network = with_outputs(network, len(thing.model.keypoints))
-            _check_budget(network, request)
+            _check_given(network, request)
         elif request.shared_backbone and searches:
             network = searches[0]
         else:
@@ -243,6 +250,12 @@ def _check_sharing(request: Request, things: Sequence[RenderableObject]) -> None
             "them by --object, or leave --shared-backbone out"
         )
     most = max(things, key=lambda thing: len(thing.model.keypoints)).model
+    if request.architecture is None and load_space(request.space).keypoints:
+        raise PipelineError(
+            f"space {request.space} leaves open how many keypoints a network finds, and with a "
+            "shared backbone each object's head finds all of its own: choose another --space, or "
+            "leave --shared-backbone out"
+        )
     if request.architecture is None and len(most.keypoints) > len(first.model.keypoints):
         raise PipelineError(
             f"a network that is searched for {first.model.name} could exceed the budget for "
@@ -251,7 +264,14 @@ def _check_sharing(request: Request, things: Sequence[RenderableObject]) -> None
         )
 
 
-def _check_budget(network: Architecture, request: Request) -> None:
+def _check_given(network: Architecture, request: Request) -> None:
+    """Whether a given architecture can be trained here, within the budget."""
+    if network.cell is not None:
+        raise PipelineError(
+            f"architecture {request.architecture} has a temporal cell, which is trained on films "
+            "after its network: `fpg-pose search --space temporal --seed-network FOLDER`, or "
+            "`fpg-pose retrain --data films --seed-network FOLDER`, then `fpg-pose export`"
+        )
     macs, budget = cost(network).macs, request.budget_macs
     if budget is not None and macs > budget:
         raise PipelineError(

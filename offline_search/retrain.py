@@ -151,7 +151,8 @@ def make_temporal_task(
     """The data and loss of the training of a temporal cell, and of the head behind it.
 
     Raises:
-        TrainingError: The source has no films, or there is no trained network of the same backbone.
+        TrainingError: The source has no films, or none as long as the cell looks back, or there is
+            no trained network of the same backbone.
     """
     task = make_pose_task(source, network, config)
     samples, unseen = task.samples, task.held_out

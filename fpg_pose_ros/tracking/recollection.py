@@ -25,7 +25,8 @@ class Recollection:
 
     def keep(self, glimpse: Glimpse, stamp_ns: int) -> None:
         """Remembers what was seen in an image, and forgets what no lag reaches any more."""
-        # A fast camera gives more than can be asked for, and a stopped clock no end of it.
+        # A fast camera gives more than can be asked for, and a stopped clock no end of it: so of
+        # three in a row the outer two are half a period apart, see `MemorySpec.most_glimpses`.
         if len(self._kept) > 1 and 2 * (stamp_ns - self._kept[-2][0]) < self._period_ns:
             self._kept.pop()
         self._kept.append((stamp_ns, glimpse))

@@ -86,7 +86,10 @@ class FilmPoses:
             DatasetError: another renderer than Embree is asked for.
         """
         if renderer != DEFAULT_RENDERER:
-            raise DatasetError(f"films are rendered by {DEFAULT_RENDERER} alone, not by {renderer}")
+            raise DatasetError(
+                f"films are rendered by {DEFAULT_RENDERER} alone, not by {renderer}: leave "
+                "--renderer out"
+            )
         store = FilmStore(
             self.cache,
             self.thing,

@@ -27,7 +27,7 @@ from offline_search.data.renderer import EmbreeRenderer
 from offline_search.data.slots import Slots
 
 #: Change when films of the same seed come to look different: old caches are then left aside.
-VERSION: Final = 1
+VERSION: Final = 2
 FPS: Final = 30.0
 FRAMES: Final = 32
 _SIDE_JITTER: Final = 0.03
@@ -149,10 +149,16 @@ class FilmStore:
             mask=film.masks[frame],
         )
 
+    def scene_seed(self, index: int) -> int:
+        """Returns the seed of a film's scene: no other film's, and no scene's that is judged on.
+
+        Scenes that bundles are calibrated, judged and shown on have seeds below 2^32, see
+        `calibrate`, `evaluate` and `demo`.
+        """
+        return ((self.seed + 1) << 32) + index
+
     def _render(self, index: int) -> Film:
-        # One number of all seeds and films; a store of seed 0 shares its scenes with nothing held
-        # out, for those have seeds of their own, and all others are above every scene's own seed.
-        seed = (self.seed << 32) + index
+        seed = self.scene_seed(index)
         live = LiveScene(self.thing, seed=seed, fps=FPS, duration=self.frames / FPS)
         rng = np.random.default_rng(np.random.SeedSequence((self.seed, index, 0xF11)))
         K = live.camera.K

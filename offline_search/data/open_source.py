@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `--data` names: a dataset of photographs, or nothing for renders."""
+"""What `--data` names: a dataset of photographs, films, or nothing for renders."""
 
 from __future__ import annotations
 
@@ -45,14 +45,19 @@ def pose_source(
         return RenderedPoses(load_object(which), cache)
     if data == FILMS:
         return FilmPoses(load_object(which), cache)
-    kind, root = data_folder(data, "bop", "linemod", "speed")
+    kind, root = data_folder(data, "bop", "linemod", "speed", other=FILMS)
     if kind == "speed":
         return speed_poses(root, which)
     return (bop_poses if kind == "bop" else linemod_poses)(root, which, cache)
 
 
-def data_folder(data: str, *kinds: str) -> tuple[str, Path]:
+def data_folder(data: str, *kinds: str, other: str = "") -> tuple[str, Path]:
     """Reads `KIND:PATH`, of one of these kinds, as (kind, path).
+
+    Args:
+        data: What was given.
+        kinds: That there are.
+        other: What else could have been given.
 
     Raises:
         DatasetError: It has another form.
@@ -60,5 +65,6 @@ def data_folder(data: str, *kinds: str) -> tuple[str, Path]:
     kind, _, path = data.partition(":")
     if kind not in kinds or not path:
         known = ", or ".join(f"{kind}:PATH, {_FORMATS[kind]}" for kind in kinds)
+        known += f", or {other}" if other else ""
         raise DatasetError(f"--data {data}: give {known}")
     return kind, Path(path)

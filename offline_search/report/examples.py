@@ -30,7 +30,6 @@ from offline_search.training.pose_validation import (
     Prediction,
     distance_evidence,
     observe,
-    predict,
     solve,
 )
 
@@ -67,9 +66,8 @@ def write_examples(
         PictureError: A picture cannot be written.
     """
     parameters = extra or {"sigma_px": task.config.sigma_px}
-    predictions = predict(
-        network, task.model, task.held_out, range(min(_CROPS, 2 * task.config.validation))
-    )
+    # As the task judges: of a network that remembers, with earlier images.
+    predictions = task.predictions(network, range(min(_CROPS, 2 * task.config.validation)))
     silhouette_points = Silhouette(task.model.mesh)
     examples = sorted(
         (

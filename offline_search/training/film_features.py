@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from offline_search.data.slots import Slots
 from offline_search.space.network import Network
 from offline_search.training.feed import to_input
 from offline_search.training.seed_network import SeedNetwork
+
+#: Change when the same weights come to give other features: old caches are then left aside.
+VERSION: Final = 1
 
 
 class FilmFeatures:
@@ -35,7 +39,11 @@ class FilmFeatures:
         self._seed = seed_network
         architecture = seed_network.network.architecture
         width = architecture.stages[-1].width
-        described = {"films": films.folder.name, "weights": seed_network.digest}
+        described = {
+            "version": VERSION,
+            "films": films.folder.name,
+            "weights": seed_network.digest,
+        }
         shape = (films.frames, width, *architecture.feature_size)
         self._slots = Slots(
             path, "features", described, len(films), {"features": (np.float32, shape)}

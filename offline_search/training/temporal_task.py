@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from offline_search.data.film_poses import FilmFrames
+from offline_search.data.films import FPS
 from offline_search.space.alignment import align, between_crops
 from offline_search.space.network import Network
+from offline_search.training.config import TrainingError
 from offline_search.training.film_features import FilmFeatures
 from offline_search.training.pose_task import PoseTask
 from offline_search.training.pose_validation import Prediction, predict
@@ -108,6 +110,27 @@ class TemporalTask(PoseTask):
     unseen: FilmFeatures
     title: str = "temporal cell"
 
+    def __post_init__(self) -> None:
+        """Checks that the films show what the cell looks back at, besides what `PoseTask` checks.
+
+        Raises:
+            TrainingError: They do not.
+        """
+        super().__post_init__()
+        cell, frames = self.architecture.cell, self.features.films.frames
+        if cell is None:
+            return
+        if cell.fps != FPS:
+            raise TrainingError(
+                f"the cell counts {cell.fps:g} images a second, films have {FPS:g}: set its fps to "
+                f"{FPS:g}, and its lags to as many of these images"
+            )
+        if cell.lags[-1] >= frames:
+            raise TrainingError(
+                f"the cell looks {cell.lags[-1]} images back, and films have {frames}: leave out "
+                f"lags above {frames - 1}"
+            )
+
     @property
     def lags(self) -> tuple[int, ...]:
         """Of the network's cell; none of a network without one, whose head alone is trained."""
@@ -121,9 +144,18 @@ class TemporalTask(PoseTask):
         return Windows(frames, self.unseen if held_out else self.features, lags)
 
     def dataset(self, easiest_of: int | None = None) -> Dataset[dict[str, Tensor]]:
-        """See `PoseTask`; what is missing of the features is computed first."""
+        """See `PoseTask`; what is missing of the features is computed first.
+
+        Raises:
+            TrainingError: The easiest of several samples are asked for: a window is of one alone.
+        """
+        if easiest_of is not None:
+            raise TrainingError(
+                "temporal cells are trained on samples as they come: take a strategy that does not "
+                "ask for the easiest of them, such as temporal"
+            )
         self.features.prepare(torch.device(self.config.device))
-        return _EncodedWindows(super().dataset(easiest_of), self.windows(self.lags))
+        return _EncodedWindows(super().dataset(), self.windows(self.lags))
 
     def outputs(self, network: nn.Module, batch: Batch, device: torch.device) -> Any:
         """See `Task`: the backbone is not run, and so it learns nothing."""

@@ -41,7 +41,7 @@ def test_both_networks_are_the_widest_of_one_family_within_what_they_may_cost() 
 def test_no_film_that_is_judged_is_of_a_seed_that_anything_learns_from() -> None:
     judged = range(temporal.TEST_SEED, temporal.TEST_SEED + temporal.FILMS)
     assert not {VALIDATION_SEED, SELECTION_SEED} & set(judged)
-    # a film of a store of some seed is the scene of a number above 2^32 times that seed
+    # a film of a store of whatever seed is the scene of a number from 2^32 on
     assert judged.stop < 1 << 32
     assert judged.start > 900_001
 

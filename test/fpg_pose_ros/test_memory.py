@@ -83,3 +83,12 @@ def test_what_was_not_seen_or_by_another_camera_is_zeros():
 def test_json_goes_there_and_back():
     spec = memory()
     assert MemorySpec.from_json(spec.to_json(), (128, 128)) == spec
+
+
+def test_what_a_track_may_keep_is_limited_by_all_that_it_keeps():
+    spec = memory()
+    assert spec.most_glimpses == 24
+    most = 16_000_000 // (24 * CELLS * CELLS)
+    MemorySpec.from_json(replace(spec, channels=most).to_json(), (128, 128))
+    with pytest.raises(ValueError, match="times 24, the most images that a track keeps for lags"):
+        MemorySpec.from_json(replace(spec, channels=most + 1).to_json(), (128, 128))

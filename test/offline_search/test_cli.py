@@ -20,6 +20,7 @@ COMMANDS = (
     ("space",),
     ("search",),
     ("pipeline",),
+    ("export",),
     ("evaluate",),
     ("estimate",),
     ("quantise",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from offline_search.prepare import Search, Training
 from offline_search.space.architecture import ArchitectureError
 from offline_search.space.cost import cost
 from offline_search.space.presets import preset
+from offline_search.space.temporal import Edge, TemporalCell
 from offline_search.strategies.problem import SearchError
 
 REQUEST = Request(objects=("spot",), images=64, locator_images=32, architecture="demo", layers=8)
@@ -108,6 +110,21 @@ def test_a_network_beyond_the_budget_is_refused_before_anything_is_made(tmp_path
     with pytest.raises(PipelineError, match="budget"):
         make_plan(replace(REQUEST, budget_macs=macs - 1), tmp_path / "beyond")
     assert not (tmp_path / "beyond").exists()
+
+
+def test_a_temporal_cell_is_not_planned_for_and_what_makes_one_is_named(tmp_path: Path) -> None:
+    network = preset("demo", 16)
+    cell = TemporalCell((Edge(1, ("t_dw3",)),))
+    place = tmp_path / "architecture.json"
+    place.write_text(json.dumps(replace(network, cell=cell).to_json()))
+    changes: tuple[dict[str, Any], ...] = (
+        {"architecture": str(place)},
+        {"architecture": None, "budget_macs": 10**8, "space": "temporal", "strategy": "temporal"},
+    )
+    for change in changes:
+        with pytest.raises(PipelineError, match=r"search --space temporal --seed.*fpg-pose export"):
+            make_plan(replace(REQUEST, **change), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from fpg_pose_ros.backends import open_backends
 from fpg_pose_ros.bundle import WEIGHTS, Bundle, read_bundle, write_bundle
 from fpg_pose_ros.errors import BundleError
 from fpg_pose_ros.estimator import Estimator, Limits, PoseEstimate
-from fpg_pose_ros.memory import Remembered, aligned
+from fpg_pose_ros.memory import MemorySpec, Remembered, aligned
 from fpg_pose_ros.sources import Frame
 from fpg_pose_ros.steps import crop_affine
 from fpg_pose_ros.tracking import PoseTracker, TrackingSettings
@@ -33,7 +33,10 @@ from offline_search.quantise import quantise
 from offline_search.space import Architecture, cost
 from offline_search.space.alignment import align, between_crops
 from offline_search.space.network import Network, build
+from offline_search.space.presets import PRESETS, preset
+from offline_search.space.search_space import load_space
 from offline_search.space.temporal import Edge, TemporalCell
+from offline_search.space.temporal_space import TemporalSpace
 from offline_search.training.checkpoint import with_prefix, without_prefix
 from offline_search.training.loop import TrainResult
 
@@ -169,6 +172,19 @@ def test_through_a_film_the_tracker_gives_what_torch_gives(
         assert (np.abs(got - alone).max() > 0.01 * scale) == (number > 0)
 
 
+def test_what_is_kept_for_cells_of_the_default_space_is_far_from_what_is_allowed() -> None:
+    space = load_space("temporal")
+    assert isinstance(space, TemporalSpace)
+    backbones = [preset(name, 16) for name in PRESETS if not name.startswith("locator")]
+    assert len(backbones) > 4
+    for backbone in backbones:
+        cell, width = space.over(backbone).whole().cell, backbone.stages[-1].width
+        assert cell is not None
+        size, stride = backbone.feature_size, backbone.stride
+        spec = MemorySpec(cell.lags, 5 * width, size, stride, cell.fps)
+        assert MemorySpec.from_json(spec.to_json(), backbone.input_size) == spec
+
+
 def test_a_film_is_judged_as_the_node_sees_it(bundle: Bundle, tmp_path: Path) -> None:
     place = tmp_path / "told"
     write_bundle(place, bundle.manifest, bundle.files)
@@ -176,6 +192,10 @@ def test_a_film_is_judged_as_the_node_sees_it(bundle: Bundle, tmp_path: Path) ->
     tracked = evaluate(place, rendered="spot", frames=4, track=True)
     assert tracked.data == f"{alone.data}, tracked"
     assert tracked.macs_locator < alone.macs_locator == bundle.locator.macs
+    # A crop an image at the least, though a track is told of from its second measurement on.
+    crops = 4 * (tracked.macs_image - tracked.macs_locator) / tracked.macs_pose["spot"]
+    assert crops == pytest.approx(round(crops))
+    assert crops >= 4
     with pytest.raises(EvaluationError, match="give --object"):
         evaluate(place, data="bop:somewhere", track=True)
 

@@ -12,11 +12,13 @@ from numpy.testing import assert_allclose
 from fpg_pose_ros.errors import DatasetError
 from fpg_pose_ros.geometry import apply_affine, transform
 from fpg_pose_ros.preprocess import resample
+from offline_search.calibrate import CHECK_SEED
 from offline_search.data.datasets import Ramp
 from offline_search.data.film_poses import FilmFrames, FilmPoses
 from offline_search.data.films import FPS, FilmStore
 from offline_search.data.live import LiveScene
 from offline_search.data.objects import RenderableObject
+from offline_search.retrain import VALIDATION_SEED
 
 FRAMES, SIDE, SEED = 4, 64, 5
 
@@ -43,11 +45,25 @@ def test_a_film_depends_on_seed_and_index_alone_and_is_rendered_once(
     assert not np.array_equal(films[1].images, films[0].images)
 
 
+def test_no_film_is_of_a_scene_that_is_judged_on_or_of_another_film(
+    tmp_path: Path, spot: RenderableObject
+) -> None:
+    count = 4
+    seeds = [
+        store(tmp_path, spot, seed=seed, count=count).scene_seed(index)
+        for seed in (0, 1, VALIDATION_SEED)
+        for index in range(count)
+    ]
+    # what is calibrated, judged or shown on has a plain number, a few thousand scenes on from it
+    assert min(seeds) >= 1 << 32 > CHECK_SEED
+    assert len(set(seeds)) == len(seeds)
+
+
 def test_a_crop_is_what_the_robot_would_cut_out_of_the_frame(
     films: FilmStore, spot: RenderableObject
 ) -> None:
     film = films[0]
-    live = LiveScene(spot, seed=SEED << 32, fps=FPS, duration=FRAMES / FPS)
+    live = LiveScene(spot, seed=films.scene_seed(0), fps=FPS, duration=FRAMES / FPS)
     for number in (0, FRAMES - 1):
         frame = live.frame(number)
         assert_allclose(film.T_camera_object[number], frame.ground_truth[spot.model.name])

@@ -2,18 +2,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from drawn_world import DrawnPoses, tetrahedron, tiny
+from torch import nn
 
 from fpg_pose_ros.geometry import apply_affine, transform
 from offline_search.report.examples import crop_camera, write_examples
 from offline_search.space.network import build
 from offline_search.training.config import TrainConfig
 from offline_search.training.pose_task import PoseTask
+from offline_search.training.pose_validation import Prediction
 
 K = np.array([[310.0, 1.5, 160.0], [0.0, 300.0, 118.0], [0.0, 0.0, 1.0]])
 
@@ -30,6 +33,13 @@ def test_a_turned_crop_has_a_camera_of_its_own(turn: float) -> None:
     )
 
 
+class _Told(PoseTask):
+    """A task whose networks find something else than their images show by themselves."""
+
+    def predictions(self, network: nn.Module, indices: Sequence[int]) -> list[Prediction]:
+        return super().predictions(build(tiny(), seed=0), indices)
+
+
 def test_the_best_the_typical_and_the_worst_are_written(tmp_path: Path) -> None:
     network = tiny()
     config = TrainConfig(images=8, workers=0)
@@ -40,6 +50,9 @@ def test_the_best_the_typical_and_the_worst_are_written(tmp_path: Path) -> None:
     for row in rows:
         image = cv2.imread(str(tmp_path / row["file"]))
         assert image.shape == (384, 384, 3)
+    other = _Told(tetrahedron(), DrawnPoses(0), DrawnPoses(1), network, config, 1.28)
+    write_examples(build(network, seed=1), other, tmp_path / "other")
+    assert json.loads((tmp_path / "other" / "examples.json").read_text()) == rows
     errors = [float(row["caption"].split()[1]) for row in rows if row["caption"].startswith("ADD")]
     assert len(errors) >= 6
     assert errors == sorted(errors)
