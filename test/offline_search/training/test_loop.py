@@ -258,6 +258,6 @@ def test_a_loss_that_is_not_finite_ends_with_advice(tmp_path: Path) -> None:
 
 
 def test_a_network_that_does_not_fit_the_object_is_refused() -> None:
-    for architecture, message in ((tiny(outputs=4), "5 keypoints"), (tiny("locator"), "head")):
+    for architecture, message in ((tiny(outputs=6), "5 keypoints"), (tiny("locator"), "head")):
         with pytest.raises(TrainingError, match=message):
             PoseTask(tetrahedron(), DrawnPoses(1), DrawnPoses(2), architecture, SHORT, 1.28)
