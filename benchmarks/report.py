@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,7 @@ def render(page: str, results: Path) -> str:
     return page
 
 
+@lru_cache(maxsize=1)
 def _judged(results: Path) -> Judgement | None:
     file = results / f"{_TABLE}.jsonl.gz"
     return judge(file, seeds=_SEEDS) if file.exists() else None

@@ -28,20 +28,38 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         variants.setdefault(row["variant"], {})[row["seed"]] = row
     labelled, keys = [], [key for _, key, _, _ in _COLUMNS]
     for (thing, network, images), variants in sorted(found.items()):
-        kept, left_out = variants.get("sic", {}), variants.get("no_sic", {})
-        both = sorted(kept.keys() & left_out.keys())
-        differences = [difference(kept[seed], left_out[seed], keys) for seed in both]
-        parts = ((_WITH, kept.values()), (_WITHOUT, left_out.values()), (_GAIN, differences))
-        labelled += [
-            ((thing, network, f"{images:,d}", label), Seeds(tuple(part)))
-            for label, part in parts
-            if part
-        ]
+        pair = compared(
+            (_WITH, _WITHOUT, _GAIN), variants.get("sic", {}), variants.get("no_sic", {}), keys
+        )
+        labelled += [((thing, network, f"{images:,d}", label), seeds) for label, seeds in pair]
     table = grouped(_HEADINGS, labelled, _COLUMNS)
     return [*table, *origin(rows, "python benchmarks/ablation.py")]
 
 
-def difference(
+def compared(
+    labels: tuple[str, str, str],
+    first: Mapping[int, Mapping[str, Any]],
+    second: Mapping[int, Mapping[str, Any]],
+    keys: Sequence[str],
+) -> list[tuple[str, Seeds]]:
+    """Two variants beside one another; what has no row is left out.
+
+    Args:
+        labels: Of the first, of the second, and of their differences.
+        first: Its rows by seed.
+        second: The other's.
+        keys: Figures of which there are differences, where both rows know them.
+
+    Returns:
+        The first, the second, and the first less the second where there are both of a seed.
+    """
+    both = sorted(first.keys() & second.keys())
+    gains = [_difference(first[seed], second[seed], keys) for seed in both]
+    parts = zip(labels, (first.values(), second.values(), gains), strict=True)
+    return [(label, Seeds(tuple(part))) for label, part in parts if part]
+
+
+def _difference(
     first: Mapping[str, Any], second: Mapping[str, Any], keys: Sequence[str]
 ) -> dict[str, float]:
     """Figures of one row less those of another, where both know them."""

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.report_ablation import difference
-from benchmarks.report_search import Group, Seeds, grouped, groups, origin
+from benchmarks.report_ablation import compared
+from benchmarks.report_search import Group, grouped, groups, origin
 from benchmarks.searched import SEARCHED
 from offline_search.report.alone import stand_alone
 from offline_search.report.svg import number, text, ticks
@@ -59,14 +59,13 @@ def _parts(found: Sequence[Group]) -> list[str]:
     if len(by_seed) < 2:
         return []
     whole, one = by_seed[_WHOLE], by_seed[_ONE_PART]
-    both = sorted(whole.keys() & one.keys())
-    columns = [key for _, key, _, _ in _FIGURES]
-    shown = [
-        ("the object's parts", [whole[seed] for seed in both]),
-        ("one part", [one[seed] for seed in both]),
-        ("difference, seed by seed", [difference(whole[s], one[s], columns) for s in both]),
-    ]
-    labelled = [((label,), Seeds(tuple(part))) for label, part in shown if part]
+    pair = compared(
+        ("the object's parts", "one part", "difference, seed by seed"),
+        {seed: row for seed, row in whole.items() if seed in one},
+        {seed: row for seed, row in one.items() if seed in whole},
+        [key for _, key, _, _ in _FIGURES],
+    )
+    labelled = [((label,), seeds) for label, seeds in pair]
     return [
         "",
         "A fabric for each part of the object against one for all of it, at equal MACs:",

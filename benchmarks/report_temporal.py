@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from benchmarks.report_ablation import difference
-from benchmarks.report_search import Seeds, grouped, origin
+from benchmarks.report_ablation import compared
+from benchmarks.report_search import grouped, origin
 
 _POSES: Final = ("measured", "filtered", "alone")
 _CELL, _SINGLE, _GAIN = "cell", "single", "cell less single, seed by seed"
@@ -29,20 +29,14 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     found: dict[str, dict[int, Mapping[str, Any]]] = {_SINGLE: {}, _CELL: {}}
     for row in rows:
         found[row["method"]][row["seed"]] = row
-    both = sorted(found[_CELL].keys() & found[_SINGLE].keys())
     labelled, keys = [], [key for _, key, _, _ in _COLUMNS]
     for pose in _POSES:
         judged = {
             method: {seed: _judged(row, pose) for seed, row in of_method.items()}
             for method, of_method in found.items()
         }
-        gains = [difference(judged[_CELL][s], judged[_SINGLE][s], keys) for s in both]
-        parts = (
-            (_SINGLE, judged[_SINGLE].values()),
-            (_CELL, judged[_CELL].values()),
-            (_GAIN, gains),
-        )
-        labelled += [((pose, label), Seeds(tuple(part))) for label, part in parts if part]
+        pair = compared((_CELL, _SINGLE, _GAIN), judged[_CELL], judged[_SINGLE], keys)
+        labelled += [((pose, label), seeds) for label, seeds in pair]
     table = grouped(("pose", "network"), labelled, _COLUMNS)
     return [*table, *origin(rows, "python benchmarks/temporal.py")]
 
